@@ -22,6 +22,7 @@ if TYPE_CHECKING:
         TimedOutError,
         UnavailableError,
         UnsupportedError,
+        UntrustedServerError,
     )
     from statcore.model import (
         MatrixResult,
@@ -52,7 +53,7 @@ else:
             "errors": (
                 "AccessDeniedError ClosedError InputError LimitError MalformedEntryError MissingExtraError "
                 "PartialAnswerError PluginError ProtocolError QueryRejectedError StatcoreError TimedOutError "
-                "UnavailableError UnsupportedError"
+                "UnavailableError UnsupportedError UntrustedServerError"
             ),
             "model": (
                 "MatrixResult MetricValue Problem ProblemKind QueryTimeRange Sample Series StatisticsBatch VectorResult"
@@ -103,6 +104,7 @@ __all__ = [
     "TimedOutError",
     "UnavailableError",
     "UnsupportedError",
+    "UntrustedServerError",
     "UtilizationMetricQuerier",
     "VectorResult",
 ]

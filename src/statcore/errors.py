@@ -5,7 +5,8 @@ StatcoreError                  500
 │   ├── ClosedError            500  the client is closed, or belongs to another event loop
 │   └── LimitError             413  the request is larger than a limit allows
 ├── UnavailableError           503  a service cannot be reached or cannot answer now (retryable)
-│   └── AccessDeniedError      502  the service refused the credentials (never retried)
+│   ├── AccessDeniedError      502  the service refused the credentials (never retried)
+│   └── UntrustedServerError   502  the certificate of the service is refused (never retried)
 ├── TimedOutError              504  the deadline of the call ran out (retryable)
 ├── ProtocolError              502  a service answered something that is not an answer
 │   └── MalformedEntryError    502  one stored entry, or one metric in it, cannot be decoded
@@ -80,6 +81,13 @@ class UnavailableError(StatcoreError):
 
 class AccessDeniedError(UnavailableError):
     """The service refused the credentials, or the user lacks a permission."""
+
+    retryable: ClassVar[bool] = False
+    http_status: ClassVar[int] = 502
+
+
+class UntrustedServerError(UnavailableError):
+    """The service's certificate is refused: it has expired, is for another host, or no trusted authority has signed it."""
 
     retryable: ClassVar[bool] = False
     http_status: ClassVar[int] = 502

@@ -197,6 +197,11 @@ CAUGHT: dict[InventoryCheck, list[tuple[str, str, Fault]]] = {
             answering(lambda page: attrs.evolve(page, items=sorted({agent.lower() for agent in page.items}))),
         ),
     ],
+    inventory.check_kernels_are_listed_if_at_all: [
+        ("list_kernels", "no owners", answering(lambda page: attrs.evolve(page, items=without_owners(page.items, None)))),
+        ("list_kernels", "at most 100", paging(lambda limit, offset, _: (100 if limit is None else limit, offset))),
+        ("list_kernels", "every other call reversed", turns_around),
+    ],
     inventory.check_owners_are_found_by_id_if_at_all: [
         ("find_kernels", "sorted ids", calling(sorted)),
         ("find_kernels", "only the first place", FIRST_PLACES),

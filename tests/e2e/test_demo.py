@@ -12,7 +12,9 @@ from typing import Any
 
 import psutil
 import pytest
-from tests.e2e.program import statcore
+from aiohttp import ClientSession
+from tests.e2e.program import start, statcore
+from tests.support.polling import until
 
 from statcore_cli.demo.loads import LOADS
 
@@ -125,6 +127,31 @@ def test_an_interrupt_before_the_end_of_once_prints_nothing() -> None:
         output, _ = process.communicate(timeout=30)
     assert 130 == process.returncode
     assert "" == output
+
+
+async def test_serve_answers_queries_about_the_loads_without_any_server() -> None:
+    """The store, the metric backend, the collector and the service are one process."""
+    query = '{ compute_session_list(sort: "-cpu_pct") { items { kernels { kernel_id live_stat } } } health { healthy } }'
+    with start("demo", "--serve") as process:
+        assert process.stdout is not None
+        url = process.stdout.readline().strip()
+        async with ClientSession(url) as client:
+
+            async def all_are_shown() -> bool:
+                async with client.post("/graphql", json={"query": query}) as response:
+                    data = (await response.json(content_type=None))["data"]
+                sessions = data["compute_session_list"]["items"]
+                kernels = [kernel for session in sessions for kernel in session["kernels"]]
+                healthy: bool = data["health"]["healthy"]
+                return (
+                    healthy
+                    and [2, 3] == sorted(len(session["kernels"]) for session in sessions)
+                    and all(kernel["live_stat"]["cpu_util"]["pct"] is not None for kernel in kernels if kernel["live_stat"])
+                )
+
+            await until(all_are_shown, "the sessions of the loads")
+        process.send_signal(signal.SIGTERM)
+        assert 0 == process.wait(timeout=60)
 
 
 def test_a_missing_server_is_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

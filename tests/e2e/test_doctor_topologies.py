@@ -17,14 +17,18 @@ def doctor(folder: Path, url: str, **options: object) -> tuple[int, dict[str, tu
     file.write_text(f'statistics_url = "{url}"\n[statistics]\n{settings}')
     done = statcore("doctor", "--format", "json", config=str(file))
     checks = json.loads(done.stdout)["checks"]
-    found = {check["check"]: (check["status"], check["detail"]) for check in checks if check["check"].startswith("store")}
+    found = {
+        f"{check['check']} {check['subject']}".rstrip(): (check["status"], check["detail"])
+        for check in checks
+        if check["check"].startswith("store")
+    }
     return done.returncode, found
 
 
 def states(checks: dict[str, tuple[str, str]]) -> dict[str, str]:
     """Return the status of each server, by its address."""
-    found = {check.removeprefix("store "): status for check, (status, _) in checks.items() if check != "store"}
-    return {address: status for address, status in found.items() if " " not in address}  # not "… version" and the like
+    prefix = "store server "
+    return {check.removeprefix(prefix): status for check, (status, _) in checks.items() if check.startswith(prefix)}
 
 
 def test_a_healthy_cluster_is_shown(cluster: ValkeyCluster, tmp_path: Path) -> None:
@@ -33,11 +37,10 @@ def test_a_healthy_cluster_is_shown(cluster: ValkeyCluster, tmp_path: Path) -> N
     assert 0 == status, checks
     assert {str(node): "ok" for node in cluster.nodes} == states(checks)
     for node in cluster.nodes:
-        assert ["ok", "ok"] == [checks[f"store {node} {what}"][0] for what in ("version", "clock")]
-        assert f"store {node} permissions" not in checks
+        assert ["ok"] * 4 == [checks[f"store {what} {node}"][0] for what in ("version", "clock", "reading", "writing")]
     for first, last, owner in cluster.ranges():
-        assert f"primary of slots {first}-{last}" == checks[f"store {owner}"][1]
-        assert f"replica of {owner}, 0 bytes behind" == checks[f"store {cluster.replica_of(owner)}"][1]
+        assert f"primary of slots {first}-{last}" == checks[f"store server {owner}"][1]
+        assert f"replica of {owner}, 0 bytes behind" == checks[f"store server {cluster.replica_of(owner)}"][1]
 
 
 def test_a_stopped_node_is_found(primaries: ValkeyCluster, tmp_path: Path) -> None:
@@ -47,6 +50,23 @@ def test_a_stopped_node_is_found(primaries: ValkeyCluster, tmp_path: Path) -> No
     status, checks = doctor(tmp_path, primaries.url, live_db=0)
     assert 1 == status
     assert {str(node): "wrong" if node is sick else "ok" for node in primaries.nodes} == states(checks)
+
+
+def test_permissions_are_those_of_each_node(primaries: ValkeyCluster, tmp_path: Path) -> None:
+    """A node on which the user lacks a command is named, and no other; nothing is written."""
+    narrow = primaries.primaries[0]
+    narrow.command("ACL", "SETUSER", "default", "-asking", "-del")
+    try:
+        status, checks = doctor(tmp_path, primaries.url, live_db=0)
+    finally:
+        narrow.command("ACL", "SETUSER", "default", "+asking", "+del")
+    assert 1 == status
+    for node in primaries.nodes:
+        expected = ("wrong", "warning") if node is narrow else ("ok", "ok")
+        assert expected == (checks[f"store reading {node}"][0], checks[f"store writing {node}"][0])
+        assert 0 == node.command("DBSIZE")
+    assert checks[f"store reading {narrow}"][1].endswith(": ASKING (while slots move)")
+    assert checks[f"store writing {narrow}"][1].endswith(": DEL")
 
 
 def test_a_replica_without_data_is_found(cluster: ValkeyCluster, tmp_path: Path) -> None:
@@ -79,8 +99,8 @@ def test_sentinels_are_shown(sentinels: ValkeySentinels, tmp_path: Path) -> None
     status, checks = doctor(tmp_path, sentinels.url)
     assert 0 == status, checks
     assert {str(node): "ok" for node in (*sentinels.servers, *sentinels.sentinels)} == states(checks)
-    assert "primary" == checks[f"store {primary}"][1]
-    assert {f"replica of {primary}, 0 bytes behind"} == {checks[f"store {replica}"][1] for replica in replicas}
+    assert "primary" == checks[f"store server {primary}"][1]
+    assert {f"replica of {primary}, 0 bytes behind"} == {checks[f"store server {replica}"][1] for replica in replicas}
     sentinels.empty_replicas()
     sentinels.sentinels[0].kill()
     status, checks = doctor(tmp_path, sentinels.url)

@@ -12,7 +12,7 @@ import pytest
 from tests.faults.fake_prometheus import ANSWER, Reply, StartFake, vector
 from tests.support.certificates import Authority, Pair
 
-from statcore.errors import InputError, UnavailableError
+from statcore.errors import InputError, UnavailableError, UntrustedServerError
 from statcore_prometheus import PrometheusClient, PrometheusOptions
 
 NewAuthority = Callable[[str], Authority]
@@ -38,7 +38,7 @@ async def test_tls_is_checked(fake_prometheus: StartFake, http_reply: Reply, aut
     """The certificate of an unknown authority is refused, unless it is trusted by name or checks are switched off."""
     server = await fake_prometheus(http_reply(ANSWER), ssl=server_context(authority.issue("server")))
     async with aclosing(PrometheusClient(server.url, options=PrometheusOptions(attempts=1))) as client:
-        with pytest.raises(UnavailableError, match=r"not trusted.*set tls_ca_file"):
+        with pytest.raises(UntrustedServerError, match=r"certificate is refused.*set tls_ca_file"):
             await client.query("up")
     assert [] == server.seen
     for options in (PrometheusOptions(tls_ca_file=str(authority.certificate)), PrometheusOptions(tls_verify=False)):
@@ -98,11 +98,11 @@ async def test_a_ca_that_is_replaced_is_read_again(
         aclosing(PrometheusClient(new.url, options=options)) as to_new,
     ):
         await to_old.ping()
-        with pytest.raises(UnavailableError, match="not trusted"):
+        with pytest.raises(UntrustedServerError, match="certificate is refused"):
             await to_new.ping()
         ca.write_text(authorities[1].certificate.read_text())
         await to_new.ping()
-        with pytest.raises(UnavailableError, match="not trusted"):
+        with pytest.raises(UntrustedServerError, match="certificate is refused"):
             await to_old.ping()
 
 

@@ -8,6 +8,8 @@ import re
 import shutil
 import subprocess
 import time
+import urllib.parse
+import urllib.request
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, aclosing
 from datetime import UTC, datetime
@@ -17,17 +19,20 @@ from typing import Any, Final
 
 import pytest
 from tests.e2e.program import statcore
+from tests.support.grafana import check_dashboard, interpolated, panels, texts, variables
 from tests.support.polling import until
 
 from statcore import ContainerMetricQuerier
+from statcore.plugins import PluginRegistry
 from statcore.plugins.builtin import statcore_queriers
+from statcore.plugins.presets import PresetCatalog
 from statcore.queriers.container import CONTAINER_METRIC_LABEL, CONTAINER_SERIES, UNKNOWN_OWNER
 from statcore.scopes import Scope
 from statcore.testing.metrics.dataset import HOSTILE_VALUES, PlantedSeries
 from statcore.testing.metrics.openmetrics import openmetrics_text
 from statcore.testing.servers import Program, Server, raw_query
 from statcore_cli.exports.queries import exported_queries
-from statcore_cli.exports.recording_rules import recording_rules
+from statcore_cli.exports.recording_rules import RecordingRules
 from statcore_cli.exports.recording_rules import rules_file as rules_file_text
 from statcore_prometheus import PrometheusClient
 
@@ -35,8 +40,19 @@ STEP_S: Final = 15
 COUNT: Final = 61
 PROJECTS: Final = [f"9f2c5b1e-7a64-4d3b-8c1f-{number:012d}" for number in range(2)]
 KERNELS: Final = [f"6f1b3c9e-0a52-4a57-9d3e-{number:012d}" for number in range(6)]
+AGENTS: Final = ["i-1", "i.1+", "i(1|2)\\\\d"]
+"""As regular expressions, the others would also match the first, or not match themselves."""
 GROWTH: Final = {"cpu_util": 250.0, "mem": 0.0, "net_rx": 4096.0}
 """By metric, how much the values of the first kernel grow from sample to sample; those of the second twice as much."""
+
+
+PRESET: Final = f"""
+[presets.used]
+description = "Memory in use"
+template = 'sum by (${{{{ group_by }}}})({CONTAINER_SERIES}{{{CONTAINER_METRIC_LABEL}="mem",${{{{ labels }}}}}})'
+filter_labels = ["agent_id", "kernel_id"]
+group_labels = ["project_id", "agent_id", "kernel_id"]
+"""
 
 
 def planted(end_s: float) -> Iterator[PlantedSeries]:
@@ -47,7 +63,7 @@ def planted(end_s: float) -> Iterator[PlantedSeries]:
             CONTAINER_METRIC_LABEL: metric,
             "kernel_id": kernel,
             "session_id": kernel,
-            "agent_id": f"i-{number % 3}",
+            "agent_id": AGENTS[number % 3],
             "user_id": PROJECTS[number % 2],
             "project_id": PROJECTS[number % 2],
         }
@@ -56,19 +72,6 @@ def planted(end_s: float) -> Iterator[PlantedSeries]:
             yield PlantedSeries(
                 CONTAINER_SERIES, {**labels, "value_type": value_type}, list(zip(times, values, strict=True))
             )
-
-
-def as_grafana_sends(text: str, chosen: Mapping[str, list[str]]) -> str:
-    """Return the text of a panel with its variables replaced: a label that is not chosen has the value "All"."""
-
-    def replacement(variable: re.Match[str]) -> str:
-        name = variable[1] or variable[2]
-        if name == "__rate_interval":
-            return "5m"
-        values = chosen.get(name, [".*"])
-        return ",".join(values) if variable[1] else values[0] if len(values) == 1 else f"({'|'.join(values)})"
-
-    return re.sub(r"\$\{(\w+):csv\}|\$(\w+)", replacement, text)
 
 
 @pytest.fixture(scope="module")
@@ -161,10 +164,18 @@ async def test_any_text_may_be_in_a_scope(
     )
     (spec,) = statcore_queriers()
     (matchers,) = Scope.of(agent_id=agents).matchers
-    queries = [query for query in exported_queries(spec, ["net_rx"]) if query.choices == ("current",)]
-    rules = recording_rules(queries, matchers=matchers, rate_interval="5m", normalization_interval_s=1)
+    queries = {"container": [query for query in exported_queries(spec, ["net_rx"]) if query.choices == ("current",)]}
+    faults: list[object] = []
+    rules = RecordingRules(
+        queries=queries,
+        matchers=matchers,
+        rate_interval="5m",
+        normalization_interval_s=1,
+        on_fault=lambda *fault: faults.append(fault),
+    )
     file = tmp_path / "hostile.rules.yml"
-    await asyncio.to_thread(file.write_text, rules_file_text({"hostile": list(rules)}), encoding="utf-8")
+    await asyncio.to_thread(file.write_text, rules_file_text(rules.by_kind()), encoding="utf-8")
+    assert [] == faults
     record = "agent_id:container_net_rx_current:rate5m"
     with prometheus_holding(text, rule_files=[file]) as server:
         await until(lambda: bool(raw_query(server, record, time.time())), "the rule to record")
@@ -172,23 +183,53 @@ async def test_any_text_may_be_in_a_scope(
 
 
 @pytest.fixture(scope="module")
-def panels(server: Server) -> dict[str, list[str]]:
-    """The queries of each panel of a dashboard, by its title."""
-    done = statcore("grafana", metrics_url=server.url)
+def dashboard(server: Server, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    """The dashboard of what the server has, with a preset."""
+    file = tmp_path_factory.mktemp("presets") / "presets.toml"
+    file.write_text(PRESET)
+    done = statcore("grafana", "--presets", str(file), metrics_url=server.url)
     assert 0 == done.returncode, done.stderr
-    return {
-        panel["title"]: [target["expr"] for target in panel["targets"]]
-        for panel in json.loads(done.stdout)["panels"]
-        if panel["type"] != "row"
+    found: dict[str, Any] = json.loads(done.stdout)
+    check_dashboard(found)
+    return found
+
+
+def text_of(dashboard: Mapping[str, Any], title: str) -> str:
+    """Return the first query of the panel with a title."""
+    return str(next(panel["targets"][0]["expr"] for panel in panels(dashboard) if panel["title"] == title))
+
+
+def test_panels_are_of_the_metrics_that_exist(server: Server, dashboard: Mapping[str, Any], end_s: int) -> None:
+    """Each of their queries has an answer if nothing is chosen: a series for each project."""
+    assert {*GROWTH} == {panel["title"].split()[1] for panel in panels(dashboard) if panel["title"] != "used"}
+    for text in texts(dashboard):
+        assert 2 == len(raw_query(server, interpolated(text, dashboard), end_s))
+
+
+def test_variables_have_the_values_of_their_labels(server: Server, dashboard: Mapping[str, Any]) -> None:
+    """Grafana finds them with the selector and the label in their queries."""
+    expected = {
+        "kernel_id": KERNELS,
+        "agent_id": AGENTS,
+        "session_id": KERNELS,
+        "user_id": PROJECTS,
+        "project_id": PROJECTS,
     }
+    found = {
+        name.removeprefix("container_"): label_values(server, variable["definition"])
+        for name, variable in variables(dashboard).items()
+        if variable["type"] == "query" and name.startswith("container_")
+    }
+    assert {label: {*values} for label, values in expected.items()} == found
 
 
-def test_panels_are_of_the_metrics_that_exist(server: Server, panels: Mapping[str, list[str]], end_s: int) -> None:
-    """Each of their queries has an answer if nothing is chosen."""
-    assert {*GROWTH} == {title.split()[1] for title in panels}
-    chosen = {"container_group_by": ["project_id"]}
-    for text in (text for texts in panels.values() for text in texts):
-        assert 2 == len(raw_query(server, as_grafana_sends(text, chosen), end_s))
+def label_values(server: Server, definition: str) -> set[str]:
+    """Return what the API answers for `label_values(selector, label)`."""
+    selector, _, label = definition.removeprefix("label_values(").removesuffix(")").rpartition(", ")
+    query = urllib.parse.urlencode({"match[]": selector})
+    url = f"{server.url}/api/v1/label/{label}/values?{query}"
+    with urllib.request.urlopen(url, timeout=30) as answer:  # noqa: S310 - a server of the test's own
+        return {*json.load(answer)["data"]}
 
 
 @pytest.mark.parametrize(
@@ -202,26 +243,43 @@ def test_panels_are_of_the_metrics_that_exist(server: Server, panels: Mapping[st
     ],
 )
 async def test_a_panel_shows_what_the_querier_answers(
-    server: Server, panels: Mapping[str, list[str]], end_s: int, title: str, metric: str, value_type: Any
+    server: Server, dashboard: Mapping[str, Any], end_s: int, title: str, metric: str, value_type: Any
 ) -> None:
-    """A chosen agent and the labels to group by are those of the querier."""
-    chosen = {"container_agent_id": ["i-1"], "container_group_by": ["agent_id"]}
-    (shown,) = raw_query(server, as_grafana_sends(panels[title][0], chosen), end_s)
-
+    """For each value of each label, chosen alone and grouped by: the labels and values are those of the querier."""
+    text = text_of(dashboard, title)
+    chosen = [
+        *(("agent_id", agent) for agent in AGENTS),
+        *((label, kernel) for label in ("kernel_id", "session_id") for kernel in KERNELS),
+        *((label, project) for label in ("user_id", "project_id") for project in PROJECTS),
+    ]
     async with aclosing(PrometheusClient(server.url)) as client:
-        querier = ContainerMetricQuerier(metric_name=metric, value_type=value_type, agent_id="i-1")
-        (sample,) = (await client.query_utilization_now(querier, time=datetime.fromtimestamp(end_s, UTC))).samples
+        for label, value in chosen:
+            sent = interpolated(text, dashboard, {f"container_{label}": [value], "container_group_by": [label]})
+            (shown,) = raw_query(server, sent, end_s)
+            querier = ContainerMetricQuerier(metric_name=metric, value_type=value_type, **{label: value})
+            (sample,) = (await client.query_utilization_now(querier, time=datetime.fromtimestamp(end_s, UTC))).samples
+            assert (dict(sample.labels), sample.value) == (shown["metric"], float(shown["value"][1]))
+            assert value == shown["metric"][label]
 
-    assert (dict(sample.labels), sample.value) == (shown["metric"], float(shown["value"][1]))
 
+def test_several_chosen_values_are_alternatives(server: Server, dashboard: Mapping[str, Any], end_s: int) -> None:
+    """Grafana joins them in a regular expression, which matches no other value."""
+    chosen = {"container_agent_id": AGENTS[1:], "container_group_by": ["agent_id", "project_id"]}
 
-def test_several_chosen_values_are_alternatives(server: Server, panels: Mapping[str, list[str]], end_s: int) -> None:
-    """Grafana joins them in a regular expression."""
-    text = panels["container mem (bytes)"][0]
-    chosen = {"container_kernel_id": KERNELS[:2], "container_group_by": ["kernel_id", "project_id"]}
+    shown = raw_query(server, interpolated(text_of(dashboard, "container mem (bytes)"), dashboard, chosen), end_s)
 
-    shown = raw_query(server, as_grafana_sends(text, chosen), end_s)
-
-    assert {(KERNELS[0], PROJECTS[1]), (KERNELS[1], PROJECTS[0])} == {
-        (item["metric"]["kernel_id"], item["metric"]["project_id"]) for item in shown
+    assert {(agent, project) for agent in AGENTS[1:] for project in PROJECTS} == {
+        (item["metric"]["agent_id"], item["metric"]["project_id"]) for item in shown
     }
+
+
+def test_a_panel_of_a_preset_is_filtered_and_grouped(server: Server, dashboard: Mapping[str, Any], end_s: int) -> None:
+    """It answers what `statcore preset run` sends with the same labels."""
+    chosen = {"preset_agent_id": [AGENTS[1]], "preset_used_group_by": ["agent_id", "kernel_id"]}
+
+    shown = raw_query(server, interpolated(text_of(dashboard, "used"), dashboard, chosen), end_s)
+
+    preset = PresetCatalog.read(PluginRegistry.discover(), {"presets.toml": PRESET}).presets["used"]
+    promql = preset.promql(labels={"agent_id": AGENTS[1]}, group_labels=["agent_id", "kernel_id"])
+    assert raw_query(server, promql, end_s) == shown
+    assert {AGENTS[1]} == {item["metric"]["agent_id"] for item in shown}

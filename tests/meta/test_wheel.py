@@ -7,7 +7,7 @@ import zipfile
 from pathlib import Path
 
 import pytest
-from tests.support.environments import create_environment, run
+from tests.support.environments import ROOT, create_environment, run
 
 
 def test_every_root_in_the_wheel_is_ours(wheel: Path) -> None:
@@ -26,6 +26,14 @@ def test_every_package_is_typed(wheel: Path) -> None:
     names = zipfile.ZipFile(wheel).namelist()
     roots = {name.split("/")[0] for name in names if name.endswith("/__init__.py") and name.count("/") == 1}
     assert sorted(f"{root}/py.typed" for root in roots) == sorted(name for name in names if name.endswith("py.typed"))
+
+
+def test_the_page_is_in_the_wheel(wheel: Path) -> None:
+    """All files of the folder of the page are there."""
+    folder = ROOT / "src/adapters/statcore_web/static"
+    names = set(zipfile.ZipFile(wheel).namelist())
+    assert "explorer.html" in {file.name for file in folder.iterdir()}
+    assert set() == {f"statcore_web/static/{file.name}" for file in folder.iterdir()} - names
 
 
 @pytest.mark.timeout(600)

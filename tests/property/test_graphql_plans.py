@@ -163,7 +163,12 @@ FRAGMENTS: Final = {
     "Replica": "live_stat active",
     "Agent": "live_stat",
 }
-LISTS: Final = {"compute_session_list": "ComputeSession", "endpoint_list": "Endpoint", "agent_list": "Agent"}
+LISTS: Final = {
+    "compute_session_list": "ComputeSession",
+    "kernel_list": "Kernel",
+    "endpoint_list": "Endpoint",
+    "agent_list": "Agent",
+}
 
 
 @st.composite

@@ -73,7 +73,7 @@ def test_sessions_and_agents_follow_from_the_kernels(
         else:
             inventory.register_kernel(step)
             left[step.kernel_id] = step
-    sessions, agents = sessions_of(left.values()), agents_of(left.values())
+    sessions, agents, kernels = sessions_of(left.values()), agents_of(left.values()), [left[id_] for id_ in sorted(left)]
     by_id = {session.session_id: session for session in sessions}
     ids = [step if isinstance(step, str) else step.session_id or step.kernel_id for step in steps]
 
@@ -81,10 +81,11 @@ def test_sessions_and_agents_follow_from_the_kernels(
         return [
             await inventory.list_sessions(limit=limit, offset=offset),
             await inventory.list_agents(limit=limit, offset=offset),
+            await inventory.list_kernels(limit=limit, offset=offset),
             await inventory.find_sessions(ids),
         ]
 
-    pages = (Page.cut(sessions, limit=limit, offset=offset), Page.cut(agents, limit=limit, offset=offset))
+    pages = [Page.cut(records, limit=limit, offset=offset) for records in (sessions, agents, kernels)]
     expected = [*pages, [by_id.get(id_) for id_ in ids]]
     assert expected == asyncio.run(read())
 
@@ -105,7 +106,8 @@ def test_the_inventory_of_series_equals_the_registered_one(kernels: list[KernelR
     ids = [kernel.session_id or kernel.kernel_id for kernel in kernels]
 
     async def read(inventory: MemoryInventory | SeriesInventory) -> list[Any]:
-        return [await inventory.list_sessions(), await inventory.list_agents(), await inventory.find_sessions(ids)]
+        lists = [await inventory.list_sessions(), await inventory.list_agents(), await inventory.list_kernels()]
+        return [*lists, await inventory.find_sessions(ids), await inventory.find_agents(["i-1", "i-2", "i-3"])]
 
     async def compare() -> None:
         assert await read(registered) == await read(SeriesInventory(metrics, clock=lambda: NOW))

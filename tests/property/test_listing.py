@@ -21,9 +21,8 @@ SORTS = ("id", "-id", "agent_id", "-agent_id", "mem_bytes", "-mem_bytes")
 KernelsModel = dict[int, tuple[str | None, int | None]]
 """By number, the agent and the memory of a kernel."""
 
-kernels = st.dictionaries(
-    st.integers(0, 15), st.tuples(st.sampled_from(AGENTS), st.none() | st.integers(0, 3)), max_size=16
-)
+kernel_values = st.tuples(st.sampled_from(AGENTS), st.none() | st.integers(0, 3))
+kernels = st.dictionaries(st.integers(0, 15), kernel_values, max_size=16)
 changes = st.lists(st.tuples(st.integers(0, 15), st.booleans()), max_size=4)
 
 
@@ -120,6 +119,43 @@ async def test_pages_neither_repeat_nor_hide_objects(
 
     assert len(set(shown)) == len(shown)
     assert {kernel_id(number) for number in always} <= set(shown)
+
+
+@given(
+    all_kernels=kernels,
+    sort=st.sampled_from(SORTS),
+    limit=st.integers(1, 5),
+    steps=st.lists(st.dictionaries(st.integers(0, 15), st.none() | kernel_values, max_size=4), max_size=20),
+)
+async def test_pages_have_each_lasting_object_once_while_others_change(
+    all_kernels: KernelsModel, sort: str, limit: int, steps: list[dict[int, tuple[str | None, int | None] | None]]
+) -> None:
+    """Between two pages kernels come, end, and change their agent and their memory.
+
+    A kernel that is there all the time, and whose place in the list stays the same, is on one page. The place in the order
+    of ids always stays the same; in another order it does as long as the value that the list is sorted by does.
+    """
+    world = World(dict(all_kernels), set(all_kernels))
+    by = sort.removeprefix("-")
+    lasting, shown, cursor, remaining = set(all_kernels), list[str](), None, list(steps)
+    while True:
+        page = await world.listing.read(KERNELS, sort=sort, after=cursor, limit=limit)
+        shown += [item.object_id for item in page.items]
+        if page.next_cursor is None:
+            break
+        cursor = page.next_cursor
+        for number, values in (remaining.pop() if remaining else {}).items():
+            before = world.all.get(number) if number in world.present else None
+            if before is not None:
+                world.remove(number)
+            if values is not None:
+                world.all[number] = values
+                world.add(number)
+            column = {"id": None, "agent_id": 0, "mem_bytes": 1}[by]
+            if before is None or values is None or (column is not None and before[column] != values[column]):
+                lasting.discard(number)
+
+    assert [kernel_id(number) for number in sorted(lasting)] == sorted(id_ for id_ in shown if UUID(id_).int in lasting)
 
 
 @given(all_kernels=kernels, sort=st.sampled_from(SORTS), text=st.text(max_size=30))

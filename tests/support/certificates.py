@@ -11,6 +11,22 @@ import attrs
 _EC_KEY: Final = ("-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes")
 _MAY_SIGN: Final = ("-addext", "keyUsage=critical,keyCertSign")
 _NO_AUTHORITY: Final = ("-addext", "basicConstraints=critical,CA:FALSE")
+_EXPIRED: Final = """
+[ca]
+default_ca = authority
+[authority]
+database = issued
+new_certs_dir = .
+rand_serial = yes
+policy = policy
+default_md = sha256
+x509_extensions = extensions
+[policy]
+commonName = supplied
+[extensions]
+subjectAltName = IP:127.0.0.1
+"""
+"""The settings of `openssl ca`, which alone takes the dates of a certificate."""
 
 
 @attrs.frozen
@@ -52,6 +68,17 @@ class Authority:
         signed = ("-CA", f"{self.name}.pem", "-CAkey", f"{self.name}.key", "-addext", "subjectAltName=IP:127.0.0.1")
         self._request(name, *signed, *_NO_AUTHORITY, days=days)
         return Pair(self.folder / f"{name}.pem", self.folder / f"{name}.key")
+
+    def issue_expired(self, name: str) -> Pair:
+        """Make a certificate for 127.0.0.1 that expired years ago."""
+        pair = self.issue(name)
+        (self.folder / "issued").touch()
+        (self.folder / "expired.cnf").write_text(_EXPIRED)
+        self._run("req", "-new", "-key", f"{name}.key", "-subj", f"/CN={name}", "-out", f"{name}.csr")
+        signed = ("-cert", f"{self.name}.pem", "-keyfile", f"{self.name}.key", "-in", f"{name}.csr", "-out", f"{name}.pem")
+        validity = ("-startdate", "20200101000000Z", "-enddate", "20200201000000Z")
+        self._run("ca", "-batch", "-notext", "-config", "expired.cnf", *signed, *validity)
+        return pair
 
     def encrypt(self, key: Path) -> Path:
         """Return a file with the key behind a passphrase."""

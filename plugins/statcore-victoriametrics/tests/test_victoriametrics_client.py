@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Awaitable, Callable
+from contextlib import aclosing
 from datetime import UTC, datetime, timedelta
 from importlib import metadata
 from pathlib import Path
@@ -24,6 +25,7 @@ from statcore.testing.metrics.dataset import PlantedSeries
 from statcore.testing.queriers import FixedQuerier
 from statcore.testing.servers import Server
 from statcore_cli.app import cli
+from statcore_prometheus import PrometheusClient
 from statcore_victoriametrics.client import VictoriaMetricsClient, http_url
 
 TIME = datetime(2026, 11, 1, tzinfo=UTC)
@@ -99,6 +101,18 @@ async def test_the_doctor_reports_a_cluster_that_lacks_data(scripted: Scripted, 
     assert "answers lack data" in (await (await open_client(partial.url, strict=strict)).diagnose() or "")
     whole = await scripted({**NOTHING, "isPartial": False})
     assert await (await open_client(whole.url, strict=strict)).diagnose() is None
+
+
+async def test_the_doctor_sees_the_clock_of_the_server(server: Server) -> None:
+    """The server evaluates a query without a time 30 seconds in the past; this is not taken for its clock."""
+    url = f"victoriametrics://127.0.0.1:{server.port}"
+    async with aclosing(VictoriaMetricsClient(url)) as own, aclosing(PrometheusClient(server.url)) as other:
+        for client in (own, other):
+            (facts,) = await client.server_facts()
+            assert facts.clock_offset_s is not None
+            assert abs(facts.clock_offset_s) < 15
+            assert "VictoriaMetrics" == facts.program
+            assert {True} == {*(facts.reads or {}).values()}
 
 
 async def test_a_range_of_text_is_never_cut(scripted: Scripted, open_client: Open) -> None:

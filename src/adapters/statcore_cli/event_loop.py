@@ -27,8 +27,23 @@ def run(work: Coroutine[Any, Any, _T], *, doing: str) -> _T:
     """
     import asyncio  # noqa: PLC0415 - slow to import, and --help needs no event loop
 
-    with _progress(doing), plugin_code():
-        return asyncio.run(work)
+    try:
+        with _interruptible(), _progress(doing), plugin_code():
+            return asyncio.run(work)
+    finally:
+        work.close()  # Python warns about a coroutine that never ran, as after an interrupt before it
+
+
+@contextmanager
+def _interruptible() -> Generator[None]:
+    """Let SIGINT raise `KeyboardInterrupt` within the block, so that connections are closed and the spinner is removed."""
+    before = signal.getsignal(signal.SIGINT)
+    if before is not signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 @contextmanager

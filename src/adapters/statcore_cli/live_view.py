@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
+from itertools import compress
 from typing import Any, Final, Self
 
 import attrs
 import click
 from rich import box
+from rich.cells import cell_len
 from rich.console import Console, ConsoleOptions, Group, RenderableType, RenderResult
 from rich.filesize import decimal
 from rich.measure import Measurement
@@ -23,13 +25,16 @@ from statcore.queriers.container import ContainerMetricQuerier
 from statcore.statistics.repository import StatisticsRepository
 from statcore.statistics.utilization import UtilizationSource
 from statcore_cli.entries import Entries
-from statcore_cli.output import write_json, write_table
+from statcore_cli.output import fits, write_json, write_table
 
-_COLUMNS: Final = ("kernel", "cpu", "memory", "received/s", "written", "cpu over time")
+_COURSE: Final = "cpu over time"
+_COLUMNS: Final = ("kernel", "cpu", "memory", "received/s", "written", _COURSE)
 _BARS: Final = "▁▂▃▄▅▆▇█"
 _SPARKS: Final = 30
 _UNKNOWN: Final = "-"
 _TEXT_COLUMNS: Final = 2
+_DROPPABLE: Final = ("written", "received/s", "session", _COURSE)
+"""The headers that a narrow terminal leaves out, the least important first."""
 _LONGEST_TITLE: Final = 12
 
 
@@ -124,20 +129,36 @@ class LiveState:
         if output_format == "json":
             write_json(self.document())
             return
-        write_table(self.columns, self.rows())
+        write_table(self.columns, self.rows(), droppable=_DROPPABLE)
         for failure in self.failures:
             click.echo(f"statcore: {failure}", err=True)
 
-    def screen(self, *, heading: str) -> RenderableType:
+    def screen(self, console: Console, *, heading: str) -> RenderableType:
         """Return the table that a terminal shows, with a heading above it."""
-        table = Table(box=box.SIMPLE_HEAD, pad_edge=False, collapse_padding=True, title=heading)
-        *columns, last_column = self.columns
-        for position, column in enumerate(columns):
-            table.add_column(column, justify="left" if position < _TEXT_COLUMNS else "right", no_wrap=True)
-        table.add_column(last_column)  # the only column that shrinks on a narrow terminal
-        for title, kernel_id, *numbers, bars in self.rows():
-            table.add_row(Text(title[:_LONGEST_TITLE]), kernel_id[:8], *numbers, _Tail(bars))
-        return Group(table, *(Text(failure, style="red") for failure in self.failures))
+        for count in range(len(_DROPPABLE) + 1):
+            table = self._table(dropped=_DROPPABLE[:count])
+            if fits(table, console):
+                break
+        return Group(Text(heading), table, *(Text(failure, style="red") for failure in self.failures))
+
+    def _table(self, *, dropped: Sequence[str]) -> Table:
+        table = Table(box=box.SIMPLE_HEAD, pad_edge=False, collapse_padding=True)
+        kept = [column not in dropped for column in self.columns]
+        rows = [
+            list(compress([title[:_LONGEST_TITLE], kernel_id[:8], *numbers], kept))
+            for title, kernel_id, *numbers in self.rows()
+        ]
+        for position, column in enumerate(compress(self.columns, kept)):
+            if column == _COURSE:
+                table.add_column(column, min_width=cell_len(column))  # shrinks to its header on a narrow terminal
+                continue
+            widest = max(cell_len(cell) for cell in [column, *(row[position] for row in rows)])
+            is_text = column in self.columns[:_TEXT_COLUMNS]
+            table.add_column(column, justify="left" if is_text else "right", no_wrap=True, min_width=widest)
+        for row in rows:
+            *cells, bars = row if kept[-1] else [*row, ""]
+            table.add_row(*map(Text, cells), *([_Tail(bars)] if kept[-1] else []))
+        return table
 
 
 def sparkline(values: Sequence[float]) -> str:

@@ -1,22 +1,40 @@
-"""The entry point of the program `statcore`.
+"""The entry point of the program `statcore`, and what Ctrl-C does while no command handles it.
 
-Only `main` imports other modules, where Ctrl-C is caught: an interrupted import would end with a traceback.
+Only `main` imports other modules, after it has set what Ctrl-C does: an interrupted import would end with a traceback.
 """
 
+import os
 import sys
 
 
 def main() -> None:
     """Run the command line and exit with its code."""
     try:
-        _run()
-    except KeyboardInterrupt:
+        _exit_on_interrupt()
+        try:
+            _run()
+        finally:
+            _exit_on_interrupt()
+    except KeyboardInterrupt:  # before the first line above has ended, or of a command that handles Ctrl-C itself
         sys.exit(130)
+
+
+def _exit_on_interrupt() -> None:
+    """Let Ctrl-C end the process at once: an exception in an import, or while Python ends, is printed with a traceback."""
+    import signal  # noqa: PLC0415
+
+    if signal.getsignal(signal.SIGINT) is not signal.SIG_IGN:  # ignored, as in the background of a shell script
+        signal.signal(signal.SIGINT, exit_at_once)
+
+
+def exit_at_once(number: int, frame: object) -> None:
+    """End the process on a signal with the exit code of an interrupted program, without running anything else."""
+    del number, frame
+    os._exit(130)
 
 
 def _run() -> None:
     import logging  # noqa: PLC0415
-    import os  # noqa: PLC0415
     from io import TextIOWrapper  # noqa: PLC0415
 
     from statcore_cli.standard_output import guarded  # noqa: PLC0415

@@ -12,6 +12,7 @@ import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from itertools import compress
+from textwrap import wrap
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 import click
@@ -24,14 +25,17 @@ from statcore_cli.standard_output import printable
 from statcore_cli.times import format_time
 
 if TYPE_CHECKING:
-    from rich.console import Console
+    from rich.console import Console, RenderableType
     from rich.table import Table
+    from rich.text import Text
 
 Row: TypeAlias = Sequence[str]
 
 _SAMPLE_COLUMNS: Final = ("time", "value")
-_NUMBER: Final = re.compile(r"[\d.]+ \S+$")
-"""A number with its unit."""
+_NUMBER: Final = re.compile(r"(^|(?<= ))[\d.]+( \S+)?$")
+"""A number at the end of a text, with or without its unit."""
+_NO_BREAK: Final = "\N{NO-BREAK SPACE}"
+_INDENT: Final = "  "
 _NARROW_TEXT: Final = 20
 """The columns that folded text has at least, where even a table without the droppable columns is too wide."""
 _CHART_HEIGHT: Final = 12
@@ -63,8 +67,8 @@ def write(output_format: str, columns: Row, rows: Iterable[Row], document: Calla
 def write_table(columns: Row, rows: Iterable[Row], *, droppable: Row = ()) -> None:
     """Print a table without the columns that have only empty cells.
 
-    On a terminal the table fits its width. In a pipe, or where the terminal is too narrow for whole words, columns are
-    aligned and as wide as their longest cell.
+    On a terminal the table fits its width; where the terminal is too narrow for a table, each row is a few lines. In a pipe
+    columns are aligned and as wide as their longest cell.
 
     Args:
         columns: the headers.
@@ -76,21 +80,25 @@ def write_table(columns: Row, rows: Iterable[Row], *, droppable: Row = ()) -> No
         from rich.console import Console  # noqa: PLC0415 - slow to import, and only terminals need it
 
         console = Console()
-        table, dropped = _fitting_table(columns, safe, console, droppable)
-        if table is not None:
-            console.print(table)
-            if dropped:
-                click.echo(f"statcore: the terminal is too narrow for {', '.join(dropped)}", err=True)
-            return
+        shown, dropped = _fitting(columns, safe, console, droppable)
+        console.print(shown)
+        if dropped:
+            click.echo(f"statcore: the terminal is too narrow for {', '.join(dropped)}", err=True)
+        return
     lines = [[column.upper() for column in columns], *safe]
     widths = [max(map(len, cells)) for cells in zip(*lines, strict=True)]
     for line in lines:
         sys.stdout.write("  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip() + "\n")
 
 
-def screen_table(columns: Row, rows: Iterable[Row], console: Console, *, droppable: Row = ()) -> Table | None:
-    """Return the table that `write_table` prints on a terminal, or None where the terminal is too narrow for it."""
-    return _fitting_table(*_without_empty_columns(columns, rows), console, droppable)[0]
+def screen_table(columns: Row, rows: Iterable[Row], console: Console, *, droppable: Row = ()) -> RenderableType:
+    """Return what `write_table` prints on a terminal."""
+    return _fitting(*_without_empty_columns(columns, rows), console, droppable)[0]
+
+
+def fits(table: Table, console: Console) -> bool:
+    """Return whether a terminal has room for a table without cutting anything off."""
+    return console.measure(table, options=console.options.update(width=sys.maxsize)).minimum <= console.width
 
 
 def _without_empty_columns(columns: Row, rows: Iterable[Row]) -> tuple[Row, list[Row]]:
@@ -99,23 +107,35 @@ def _without_empty_columns(columns: Row, rows: Iterable[Row]) -> tuple[Row, list
     return list(compress(columns, used)), [list(compress(row, used)) for row in safe]
 
 
-def _fitting_table(columns: Row, rows: Sequence[Row], console: Console, droppable: Row) -> tuple[Table | None, list[str]]:
-    """Return a table that fits the terminal, or None, and the columns that are left out."""
-
-    def fits(table: Table) -> bool:
-        return console.measure(table, options=console.options.update(width=sys.maxsize)).minimum <= console.width
-
+def _fitting(columns: Row, rows: Sequence[Row], console: Console, droppable: Row) -> tuple[RenderableType, list[str]]:
+    """Return a table that fits the terminal, or else lines for each row, and the columns that are left out."""
     present = [name for name in droppable if name in columns]
     for count in range(len(present) + 1):
         table = _table(columns, rows, dropped=present[:count])
-        if fits(table):
+        if fits(table, console):
             return table, present[:count]
     narrowest = _table(columns, rows, dropped=present, widest_text=_NARROW_TEXT)
-    return (narrowest, present) if droppable and fits(narrowest) else (None, [])
+    if droppable and fits(narrowest, console):
+        return narrowest, present
+    return _lines(columns, rows, console.width), []
+
+
+def _lines(columns: Row, rows: Sequence[Row], width: int) -> Text:
+    """Return each row as its first cell, and below it the other cells with their headers, folded to the width."""
+    from rich.text import Text  # noqa: PLC0415
+
+    lines: list[str] = []
+    for first, *cells in rows:
+        pairs = [f"{column} {cell}" for column, cell in zip(columns[1:], cells, strict=True) if cell]
+        joined = ", ".join(pair.replace(" ", _NO_BREAK) if _NUMBER.search(pair) else pair for pair in pairs)
+        folded = wrap(joined, width, initial_indent=_INDENT, subsequent_indent=_INDENT, break_on_hyphens=False)
+        lines += [first or "-", *(line.replace(_NO_BREAK, " ") for line in folded)]
+    return Text("\n".join(lines))
 
 
 def _table(columns: Row, rows: Sequence[Row], *, dropped: Row, widest_text: int | None = None) -> Table:
     from rich import box  # noqa: PLC0415
+    from rich.cells import cell_len  # noqa: PLC0415
     from rich.table import Table  # noqa: PLC0415
     from rich.text import Text  # noqa: PLC0415
 
@@ -124,8 +144,16 @@ def _table(columns: Row, rows: Sequence[Row], *, dropped: Row, widest_text: int 
     table = Table(box=box.SIMPLE_HEAD)
     for position, column in enumerate(compress(columns, kept)):
         # Ids and numbers stay on one line so that they can be copied; only columns with sentences are folded.
-        folds = any(" " in row[position] and not _NUMBER.match(row[position]) for row in rows)
-        table.add_column(column, overflow="fold", no_wrap=not folds, max_width=widest_text if folds else None)
+        cells = [row[position] for row in rows]
+        folds = any(" " in cell and not _NUMBER.match(cell) for cell in cells)
+        table.add_column(
+            column,
+            overflow="fold",
+            no_wrap=not folds,
+            justify="right" if all(map(_NUMBER.match, filter(None, cells))) else "left",
+            min_width=None if folds else max(map(cell_len, [column, *cells])),
+            max_width=widest_text if folds else None,
+        )
     for row in rows:
         table.add_row(*map(Text, row))
     return table
@@ -232,6 +260,8 @@ def draw_chart(series: Series, time_range: QueryTimeRange, *, width: int, unit: 
     start, end = time_range.start, max(time_range.end, time_range.start + time_range.step)
     figure.x_label, figure.y_label = start.astimezone(zone).tzname() or "local", unit or "value"
     figure.with_colors = figure.origin = False
+    if unit.startswith("bytes"):
+        figure.register_label_formatter(float, _bytes_label)
     figure.set_x_limits(start.astimezone(zone), end.astimezone(zone))
     if all(value >= 0 for value in series.values if math.isfinite(value)):
         figure.set_y_limits(min_=0)  # plotille's margin below zero would suggest that utilization can be negative
@@ -241,6 +271,14 @@ def draw_chart(series: Series, time_range: QueryTimeRange, *, width: int, unit: 
         draw = figure.plot if len(run) > 1 else figure.scatter
         draw(times, values)
     return str(figure.show())
+
+
+def _bytes_label(number: float, chars: int, delta: object, left: bool = False) -> str:  # noqa: FBT001, FBT002 - plotille's
+    from rich.filesize import decimal  # noqa: PLC0415
+
+    del delta
+    text = decimal(int(number))
+    return text.ljust(chars) if left else text.rjust(chars)
 
 
 def _unbroken_runs(series: Series, step_s: float) -> list[list[tuple[float, float]]]:

@@ -6,10 +6,9 @@ from collections.abc import Iterator, Mapping
 from typing import Final
 
 from statcore.ports import ScrapeSample
-from statcore.queriers.container import CONTAINER_METRIC_LABEL, CONTAINER_SERIES
+from statcore.queriers.container import CONTAINER_METRIC_LABEL, CONTAINER_SERIES, DEVICE_SERIES
 from statcore_collector.metric import RawValue
 
-DEVICE_SERIES: Final = "backendai_device_utilization"
 PROCESS_SERIES: Final = "backendai_process_utilization"
 
 

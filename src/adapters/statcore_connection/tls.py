@@ -7,13 +7,21 @@ import ssl
 from collections.abc import Mapping
 from contextlib import suppress
 from functools import partial
-from typing import Any
+from typing import Any, Final
 
 import attrs
 
 from statcore.errors import InputError
 from statcore.model.validation import check_line
 from statcore_connection.files import FileValue, reason
+
+_ADVICE: Final[Mapping[int, str]] = {
+    9: "its time has not come yet; check the clocks of the server and of this machine",
+    10: "renew it on the server",
+    62: "connect by a host name for which it was issued",
+    64: "connect by an address for which it was issued",
+}
+"""What to do, by the code of OpenSSL for the fault of a certificate."""
 
 
 def check_key_file(options: Any, field: attrs.Attribute[Any], value: object) -> None:  # noqa: ANN401 - options of an adapter
@@ -44,6 +52,13 @@ def tls_context(
     """
     files = [file for file in (ca_file, cert_file, key_file) if file is not None]
     return FileValue(files, partial(_context, ca_file, cert_file, key_file, verify=verify))
+
+
+def refusal(error: Exception) -> str:
+    """Return why the certificate of a server is refused, and what to do, for an `ssl.SSLCertVerificationError`."""
+    fault = getattr(error, "verify_message", "").rstrip(".") or "it cannot be verified"
+    advice = _ADVICE.get(getattr(error, "verify_code", 0), "set tls_ca_file to the certificate of its authority")
+    return f"its certificate is refused: {fault}; {advice}"
 
 
 async def certificate_expiry_s(host: str, port: int, context: ssl.SSLContext) -> float | None:

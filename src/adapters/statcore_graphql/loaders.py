@@ -56,15 +56,19 @@ class RequestLoaders:
     made: dict[LoaderKey, BatchLoader[Any]] = attrs.field(factory=dict[LoaderKey, BatchLoader[Any]], init=False)
     count_so_far: int = attrs.field(default=0, init=False)
 
-    def count(self, more: int) -> None:
+    def count(self, more: int, *, advice: str = "ask for fewer") -> None:
         """Count objects that are listed, or keys before they are loaded.
+
+        Args:
+            more: how many.
+            advice: what the error says to do.
 
         Raises:
             LimitError: the request exceeds `max_ids`.
         """
         self.count_so_far += more
         if self.count_so_far > self.max_ids:
-            message = f"the request asks for more than {self.max_ids} objects and statistics of objects; ask for fewer"
+            message = f"the request asks for more than {self.max_ids} objects and statistics of objects; {advice}"
             raise LimitError(message, limit="ids")
 
 

@@ -31,10 +31,10 @@ class _ById(Generic[_T]):
             insort(self.ids, id_)
         self.values[id_] = value
 
-    def drop(self, id_: str) -> None:
+    def drop(self, id_: str) -> _T | None:
         if id_ in self.values:
-            del self.values[id_]
             del self.ids[bisect_left(self.ids, id_)]
+        return self.values.pop(id_, None)
 
     def page(self, limit: int | None, offset: int) -> Page[_T]:
         ids = Page.cut(self.ids, limit=limit, offset=offset)
@@ -46,14 +46,14 @@ class _ById(Generic[_T]):
 
 @attrs.frozen(eq=False)
 class MemoryInventory:
-    """An `OwnerInventoryPort` and `InventorySinkPort` in this process, to be used from one event loop or thread.
+    """An `OwnerInventoryPort`, `KernelInventoryPort` and `InventorySinkPort` in this process, for one event loop or thread.
 
     A session exists as long as one of its kernels does, and an agent as long as it runs a kernel. All records are in the
     order of their ids.
     """
 
-    _kernels: dict[str, KernelRecord] = attrs.field(factory=dict[str, KernelRecord], init=False, repr=False)
-    # Kept up to date by writes, since reads are more frequent.
+    # All kept up to date by writes, since reads are more frequent.
+    _kernels: _ById[KernelRecord] = attrs.field(factory=_ById[KernelRecord], init=False, repr=False)
     _sessions: _ById[SessionRecord] = attrs.field(factory=_ById[SessionRecord], init=False, repr=False)
     _kernel_counts: _ById[int] = attrs.field(factory=_ById[int], init=False, repr=False)
     _endpoints: _ById[EndpointRecord] = attrs.field(factory=_ById[EndpointRecord], init=False, repr=False)
@@ -72,7 +72,7 @@ class MemoryInventory:
             project_id=_known_id(kernel.project_id),
         )
         self.forget_kernel(kernel.kernel_id)
-        self._kernels[kernel.kernel_id] = kernel
+        self._kernels.put(kernel.kernel_id, kernel)
         if kernel.session_id is not None:
             others = self._kernels_of(kernel.session_id)
             at = bisect_left(others, kernel.kernel_id, key=_KERNEL_ID)
@@ -86,7 +86,7 @@ class MemoryInventory:
         Raises:
             InputError: an id that is not a UUID.
         """
-        kernel = self._kernels.pop(id_text(kernel_id), None)
+        kernel = self._kernels.drop(id_text(kernel_id))
         if kernel is None:
             return
         if kernel.session_id is not None:
@@ -143,13 +143,21 @@ class MemoryInventory:
         """
         return self._sessions.find(session_ids)
 
+    async def list_kernels(self, *, limit: int | None = None, offset: int = 0) -> Page[KernelRecord]:
+        """Return a page of the kernels, with those that have no session.
+
+        Raises:
+            InputError: `limit` or `offset` is negative.
+        """
+        return self._kernels.page(limit, offset)
+
     async def find_kernels(self, kernel_ids: Sequence[str], /) -> Sequence[KernelRecord | None]:
         """Return the kernel of each id, in order; None for an unknown id.
 
         Raises:
             InputError: an id that is not a UUID.
         """
-        return [self._kernels.get(id_text(kernel_id)) for kernel_id in kernel_ids]
+        return self._kernels.find(kernel_ids)
 
     async def list_endpoints(self, *, limit: int | None = None, offset: int = 0) -> Page[EndpointRecord]:
         """Return a page of the endpoints, each with all of its replicas.

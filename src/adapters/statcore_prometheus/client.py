@@ -5,15 +5,15 @@ from __future__ import annotations
 import copy
 import logging
 import time
-from collections.abc import Callable, Mapping, Sequence
-from datetime import datetime, timedelta
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from datetime import UTC, datetime, timedelta
 from typing import Final, Self, TypeVar
 
 import aiohttp
 import attrs
 
 from statcore.concurrency import Deadline, map_concurrently, run_concurrently
-from statcore.errors import PartialAnswerError, StatcoreError
+from statcore.errors import AccessDeniedError, PartialAnswerError, ProtocolError, StatcoreError
 from statcore.model.results import AnswerNotes, MatrixResult, VectorResult, check_part, join_parts
 from statcore.model.time import MILLISECOND, QueryTimeRange, unix_ms
 from statcore.ports.diagnosis import ServerFacts
@@ -54,6 +54,7 @@ _DEFAULTS: Final = PrometheusOptions()
 _OF_EVERY_STORE: Final = f"absent({NO_SUCH_METRIC})"
 _FACTS_S: Final = 5.0
 """How long each server is waited for at most; `statcore doctor` has a deadline for all of them."""
+_MINUTE: Final = timedelta(minutes=1)
 _START_IT: Final = "start the server or store that is missing"
 
 _Answer = TypeVar("_Answer", bound=AnswerNotes)
@@ -207,12 +208,8 @@ class PrometheusClient:
     @only_our_errors
     async def diagnose(self) -> str | None:
         """Return what is wrong although the server answers, and what to do; None where nothing is wrong."""
-        try:
-            facts = await self._fetch(build_info_request(), build_info_reader)
-        except StatcoreError:
-            return await self.find_missing_data()  # a proxy may refuse this request
-        # Other servers give at least the revision or the version of Go as well.
-        if dict(facts.items).keys() <= {"version"}:
+        build = await self._build_information()
+        if build is not None and _is_victoriametrics(build):
             return (
                 "this is a VictoriaMetrics, which computes other rates than Prometheus; install its plugin, and write "
                 "victoriametrics:// in place of http://, or victoriametrics+https:// in place of https://"
@@ -235,7 +232,7 @@ class PrometheusClient:
 
     @only_our_errors
     async def server_facts(self) -> Sequence[ServerFacts]:
-        """Return version, clock and certificate of each server of an HA pair, or of the only server."""
+        """Return version, clock, permissions and certificate of each server of an HA pair, or of the only server."""
         views = [self._with(transport) for transport in self._transport.each()]
         return await run_concurrently(view._facts(is_one=len(views) == 1) for view in views)  # noqa: SLF001 - of this class
 
@@ -262,26 +259,39 @@ class PrometheusClient:
         try:
             async with Deadline(_FACTS_S, waiting_for=f"an answer from {self._transport.service}"):
                 await self.ping()  # afterwards there is a connection, whose making would count as a part of the answer
+                build = await self._build_information()
+                # VictoriaMetrics evaluates what lacks a time 30 seconds in the past.
+                clock = "now()" if build is not None and _is_victoriametrics(build) else "time()"
                 before_s = time.time()
-                answer = await self.query("time()")
+                answer = await self.query(clock)
                 after_s = time.time()
         except StatcoreError as error:
             return ServerFacts(address=address, fault=str(error))
         return ServerFacts(
             address=address,
-            program=await self._program(),
+            program=None if build is None else _program(build),
             clock_offset_s=next((sample.value - (before_s + after_s) / 2 for sample in answer.samples), None),
             clock_error_s=(after_s - before_s) / 2,
+            reads=await self._reads(),
             certificate_expires_s=await self._transport.certificate_expires_s(),
         )
 
-    async def _program(self) -> str | None:
+    async def _reads(self) -> Mapping[str, bool]:
+        """Return the endpoints that reading needs, and whether the server, or a proxy in front of it, allows each."""
+        now, nothing = datetime.now(UTC), Selector(NO_SUCH_METRIC)
+        requests = {
+            "query_range": self.query_range(nothing.text, QueryTimeRange(start=now - _MINUTE, end=now, step=_MINUTE)),
+            "series": self.series(nothing),
+            "label values": self.label_values("__name__", match=nothing),
+        }
+        return dict(zip(requests, await run_concurrently(map(_is_allowed, requests.values())), strict=True))
+
+    async def _build_information(self) -> Mapping[str, object] | None:
+        """Return the server's facts about its program; None if it, or a proxy in front of it, refuses the request."""
         try:
-            facts = dict((await self._fetch(build_info_request(), build_info_reader)).items)
-        except StatcoreError:  # a proxy may refuse this request
+            return dict((await self._fetch(build_info_request(), build_info_reader)).items)
+        except StatcoreError:
             return None
-        name = facts.get("application") or ("VictoriaMetrics" if facts.keys() <= {"version"} else "Prometheus API")
-        return f"{name} {facts.get('version') or ''}".rstrip()
 
     def _promql(self, querier: UtilizationMetricQuerier, rate_interval: timedelta | str) -> str:
         return utilization_text(
@@ -321,6 +331,27 @@ class PrometheusClient:
             # Callers get a plain list, which has no place for warnings.
             _logger.warning("%s: %s", request.subject, "; ".join(listing.warnings) or "the answer is partial")
         return listing.items
+
+
+def _is_victoriametrics(build: Mapping[str, object]) -> bool:
+    # Other servers give at least the revision or the version of Go as well.
+    return build.keys() <= {"version"}
+
+
+def _program(build: Mapping[str, object]) -> str:
+    if _is_victoriametrics(build):
+        return "VictoriaMetrics"  # the version is that of a Prometheus with the same API
+    return f"{build.get('application') or 'Prometheus API'} {build.get('version') or ''}".rstrip()
+
+
+async def _is_allowed(answer: Awaitable[object]) -> bool:
+    """Return whether a request is allowed; a proxy answers 404 to a request that it does not pass on."""
+    try:
+        async with Deadline(_FACTS_S, waiting_for="an answer"):
+            await answer
+    except StatcoreError as error:
+        return not isinstance(error, AccessDeniedError | ProtocolError)
+    return True
 
 
 def _with_note_of_grid(answer: MatrixResult, first_part: QueryTimeRange) -> MatrixResult:

@@ -22,8 +22,10 @@ from statcore.errors import (
     TimedOutError,
     UnavailableError,
     UnsupportedError,
+    UntrustedServerError,
 )
 from statcore_connection.error_boundary import describe_unforeseen
+from statcore_connection.tls import refusal
 from statcore_prometheus.requests import Request
 from statcore_prometheus.server import Server
 from statcore_prometheus.wire import read_error
@@ -82,9 +84,7 @@ def from_driver(error: Exception, server: Server) -> StatcoreError:  # noqa: PLR
     text = _line(server.without_secrets(str(error)))
     match error:
         case aiohttp.ClientConnectorCertificateError():
-            return UnavailableError(
-                f"{service}: its certificate is not trusted: {error.certificate_error}; set tls_ca_file", service=service
-            )
+            return UntrustedServerError(f"{service}: {refusal(error.certificate_error)}", service=service)
         case MemoryError() | RecursionError() | UnicodeDecodeError():
             return ProtocolError(f"{service}: the answer cannot be read: {type(error).__name__}")
         case aiohttp.InvalidURL():  # its text holds the parameters

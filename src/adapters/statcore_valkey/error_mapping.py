@@ -36,7 +36,9 @@ from statcore.errors import (
     StatcoreError,
     UnavailableError,
     UnsupportedError,
+    UntrustedServerError,
 )
+from statcore_connection.tls import refusal
 from statcore_valkey.slot_map import Address
 
 _DENIED = (AuthenticationError, AuthorizationError, NoPermissionError)
@@ -122,10 +124,12 @@ def error_from_reply(text: str, /, *, service: str, user: str) -> StatcoreError:
     return from_driver(parse(text), service=service, user=user)
 
 
-def _failure(error: Exception, *, service: str, user: str) -> StatcoreError:  # noqa: C901, PLR0911 - a line for each kind
+def _failure(error: Exception, *, service: str, user: str) -> StatcoreError:  # noqa: C901, PLR0911, PLR0912 - a branch for each kind
     text = describe(error)
     if isinstance(error, _DENIED):
         return AccessDeniedError(f"{service} refused the user {user}: {text}", service=service)
+    if certificate := next((cause for cause in _chain(error) if isinstance(cause, ssl.SSLCertVerificationError)), None):
+        return UntrustedServerError(f"{service} cannot be reached: {refusal(certificate)}", service=service)
     if isinstance(error, MaxConnectionsError):
         return UnavailableError(f"the client handed in for {service} has no free connection: {text}", service=service)
     if isinstance(error, AskError):
@@ -139,6 +143,10 @@ def _failure(error: Exception, *, service: str, user: str) -> StatcoreError:  # 
         return UnsupportedError(f"{service} is part of a cluster; {_CLUSTER_URL}: {text}")
     if "cluster support disabled" in text:
         return UnsupportedError(f"{service} is not part of a cluster; expected a URL such as valkey://host:6379")
+    if text == "unknown command 'SELECT'":
+        return UnsupportedError(
+            f"{service} has no databases, as a sentinel; expected valkey+sentinel://host:26379/name for sentinels"
+        )
     if "No such master" in text:
         return InputError(f"{service} does not know the master of the URL; expected valkey+sentinel://host:26379/name")
     if str(error).startswith("WRONGTYPE "):
@@ -155,11 +163,6 @@ def _failure(error: Exception, *, service: str, user: str) -> StatcoreError:  # 
 def is_failure(outcome: object, /) -> bool:
     """Return whether the outcome for a key says nothing about the key; a key of another type is known."""
     return isinstance(outcome, StatcoreError) and not isinstance(outcome, WrongTypeError)
-
-
-def is_retryable(failure: StatcoreError, /) -> bool:
-    """Return whether another attempt may succeed; it cannot while the server's certificate is not trusted."""
-    return failure.retryable and not any(isinstance(error, ssl.SSLCertVerificationError) for error in _chain(failure))
 
 
 def describe(error: Exception) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Coroutine, Iterable, Sequence
+from operator import attrgetter
 from random import choice, uniform
 from typing import Any, Final, TypeVar
 
@@ -13,7 +14,7 @@ from statcore.concurrency import Deadline, end_tasks, in_turns, retry
 from statcore.errors import InputError, StatcoreError, UnavailableError
 from statcore_valkey.commands import Work
 from statcore_valkey.discovery import Discovery, most_telling
-from statcore_valkey.error_mapping import RedirectError, is_failure, is_retryable
+from statcore_valkey.error_mapping import RedirectError, is_failure
 from statcore_valkey.node import AskingNode, Node, not_encodable, not_text
 from statcore_valkey.slot_map import Address, Shard, SlotMap
 
@@ -210,7 +211,7 @@ class FanOut:
         except InputError:
             raise
         except StatcoreError as error:
-            if is_retryable(error):
+            if error.retryable:
                 self._retry(part, part.positions, error)
             else:
                 self._settle(part.positions, error)
@@ -238,7 +239,7 @@ class FanOut:
                     outcomes[position] = answer
                 elif isinstance(answer, RedirectError):
                     redirects.setdefault((answer.address, answer.is_ask), []).append(position)
-                elif is_retryable(answer):
+                elif answer.retryable:
                     failed.append(position)
                     failure = answer
                 else:
@@ -376,7 +377,7 @@ def repeated(attempt: Callable[[], Awaitable[_Result]], deadline: Deadline) -> A
     return retry(
         attempt,
         deadline=deadline,
-        is_retryable=is_retryable,
+        is_retryable=attrgetter("retryable"),
         first_pause_s=_FIRST_PAUSE_S,
         longest_pause_s=_LONGEST_PAUSE_S,
     )

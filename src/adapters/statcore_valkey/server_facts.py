@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Final, cast
+from uuid import uuid4
 
 import attrs
 
 from statcore.concurrency import Deadline, run_concurrently
 from statcore.errors import AccessDeniedError, StatcoreError
-from statcore.model.store_keys import activity_keys, endpoint_key, replica_key
+from statcore.model.store_keys import activity_keys, container_count_key, endpoint_key, replica_key
 from statcore.ports.diagnosis import ServerFacts
 from statcore_connection.tls import certificate_expiry_s
 from statcore_valkey.databases import DatabasePair
@@ -23,11 +24,20 @@ _PROGRAMS: Final = (("valkey_version", "Valkey"), ("dragonfly_version", "Dragonf
 """The field of INFO with the version, and the program that has it; Valkey has the field of Redis as well."""
 
 
-async def read_server_facts(databases: DatabasePair, /) -> list[ServerFacts]:
-    """Return what is known of each server of the statistics; servers that do not answer are left out.
+@attrs.frozen(kw_only=True)
+class _Permissions:
+    """What the user may do, as in `ServerFacts`."""
 
-    Args:
-        databases: the databases. What the user may not do is tried with keys that nobody has.
+    reads: Mapping[str, bool]
+    writes: Mapping[str, bool]
+
+
+async def read_server_facts(databases: DatabasePair, /) -> list[ServerFacts]:
+    """Return what is known of each server of the statistics.
+
+    Servers that do not answer, or refuse everything, are left out. What the user may not do is tried with commands on keys
+    that nobody has. Nothing is written: a server checks the permission first, and then refuses a SET whose options
+    contradict each other.
     """
     keyspace, timeout_s = databases.statistics, min(databases.timeout_s, LONGEST_S)
     keyspace.lifetime.check(keyspace.name)
@@ -35,19 +45,20 @@ async def read_server_facts(databases: DatabasePair, /) -> list[ServerFacts]:
         slots = await keyspace.discovery.current()
     addresses = [address for shard in slots.shards for address in (shard.primary, *shard.replicas)]
     is_one = keyspace.discovery.find is None
-    live = None if databases.live is keyspace else databases.live
-    found = await run_concurrently(_facts(node_at(address, keyspace, slots), timeout_s) for address in addresses)
-    refused = await _refused_activity(live, timeout_s)
-    return [
-        attrs.evolve(facts, address="" if is_one else str(address), refused=(*facts.refused, *refused))
-        for address, facts in zip(addresses, found, strict=True)
-        if facts is not None
-    ]
+    activity = await _activity(databases.live, timeout_s)
+    found = await run_concurrently(
+        _facts("" if is_one else str(address), node_at(address, keyspace, slots), activity, timeout_s)
+        for address in addresses
+    )
+    return [facts for facts in found if facts is not None]
 
 
-async def _facts(node: Node, timeout_s: float) -> ServerFacts | None:
+async def _facts(address: str, node: Node, activity: _Permissions, timeout_s: float) -> ServerFacts | None:
     pong = await ask(node, ("PING",), timeout_s)
     if isinstance(pong, StatcoreError) and not isinstance(pong, AccessDeniedError):
+        return None
+    reads = await _allowed(_reads(node), node, timeout_s)
+    if not any(reads.values()):  # the server refuses the password, as the error of the store says
         return None
     information = fields_of(await ask(node, ("INFO", "server"), timeout_s))
     fields = dict[str, str]() if isinstance(information, StatcoreError) else information
@@ -59,43 +70,64 @@ async def _facts(node: Node, timeout_s: float) -> ServerFacts | None:
         seconds, microseconds = map(int, cast("list[bytes]", answer))
         offset_s = seconds + microseconds / 1e6 - (before_s + after_s) / 2
     return ServerFacts(
+        address=address,
         program=next((f"{name} {fields[field]}" for field, name in _PROGRAMS if field in fields), None),
         clock_offset_s=offset_s,
         clock_error_s=(after_s - before_s) / 2,
-        refused=tuple([what for what, command in _needed(node) if await _is_refused(node, command, timeout_s)]),
+        reads={**reads, **activity.reads},
+        writes={**await _allowed(_writes(), node, timeout_s), **activity.writes},
         certificate_expires_s=await _certificate_expires_s(node, timeout_s),
     )
 
 
-def _needed(node: Node) -> Iterator[tuple[str, Command]]:
-    """Yield the commands that reading statistics sends, each with what it is for."""
+def _reads(node: Node) -> Iterator[tuple[str, Command]]:
+    """Yield what reading statistics needs, and a command that shows whether the user may do it."""
     get = "GET" if node.is_cluster else "MGET"
     yield "PING", ("PING",)
     yield f"{get} of kernels, sessions and agents", (get, _NO_ID)
     yield f"{get} of endpoints", (get, endpoint_key(_NO_ID))
     yield f"{get} of replicas", (get, replica_key((_NO_ID, _NO_ID)))
-    yield "PTTL, which tells ages", ("PTTL", _NO_ID)
+    yield "PTTL (ages)", ("PTTL", _NO_ID)
     yield "EXISTS", ("EXISTS", _NO_ID)
     yield "TYPE", ("TYPE", _NO_ID)
     if node.is_cluster:
-        yield "GET of the activity of sessions", ("GET", activity_keys(_NO_ID)[0])
+        yield "ASKING (while slots move)", ("ASKING",)
         yield "CLUSTER SLOTS", ("CLUSTER", "SLOTS")
 
 
-async def _refused_activity(live: Keyspace | None, timeout_s: float) -> list[str]:
-    """Return what the user may not do in a database of its own with the activity of sessions."""
-    if live is None:
-        return []
-    slots = await live.discovery.current()
-    nodes = [live.node(shard.primary) for shard in slots.shards]
-    command: Command = ("MGET", *activity_keys(_NO_ID))
-    refused = [await _is_refused(node, command, timeout_s) for node in nodes]
-    return ["MGET of the activity of sessions"] if any(refused) else []
+def _writes() -> Iterator[tuple[str, Command]]:
+    """Yield what writing statistics needs, and a command that shows whether the user may do it, and changes nothing."""
+    yield "SET of kernels, sessions and agents", _set_nothing(_NO_ID)
+    yield "SET of container counts", _set_nothing(container_count_key(_NO_ID))
+    yield "SET of endpoints", _set_nothing(endpoint_key(_NO_ID))
+    yield "SET of replicas", _set_nothing(replica_key((_NO_ID, _NO_ID)))
+    yield "DEL", ("DEL", str(uuid4()))  # of a key that certainly nobody has
 
 
-async def _is_refused(node: Node, command: Command, timeout_s: float) -> bool:
+def _set_nothing(key: str) -> Command:
+    return ("SET", key, "", "NX", "XX")
+
+
+async def _activity(keyspace: Keyspace, timeout_s: float) -> _Permissions:
+    """Return what the user may do with the activity of sessions, which may be in a database of its own."""
+    nodes = [keyspace.node(shard.primary) for shard in (await keyspace.discovery.current()).shards]
+    key, _ = activity_keys(_NO_ID)
+    get = "GET" if nodes[0].is_cluster else "MGET"
+    may_read, may_write = [
+        all([await _is_allowed(node, command, timeout_s) for node in nodes]) for command in ((get, key), _set_nothing(key))
+    ]
+    return _Permissions(
+        reads={f"{get} of the activity of sessions": may_read}, writes={"SET of the activity of sessions": may_write}
+    )
+
+
+async def _allowed(commands: Iterable[tuple[str, Command]], node: Node, timeout_s: float) -> dict[str, bool]:
+    return {what: await _is_allowed(node, command, timeout_s) for what, command in commands}
+
+
+async def _is_allowed(node: Node, command: Command, timeout_s: float) -> bool:
     # A node of a cluster redirects for a key of another node only if the user may use the command and the key.
-    return isinstance(await ask(node, command, timeout_s), AccessDeniedError)
+    return not isinstance(await ask(node, command, timeout_s), AccessDeniedError)
 
 
 async def _certificate_expires_s(node: Node, timeout_s: float) -> float | None:

@@ -90,10 +90,11 @@ class SharedRows:
             fcntl.lockf(file, fcntl.LOCK_UN)
 
     def forget_requests(self) -> None:
-        """Remove the running requests of this worker, which has ended, from all rows."""
+        """Remove the running requests of this worker, which has ended, from all rows; for the parent of the workers."""
         for path in self.folder.iterdir():
             with self.changing(path.name) as row:
                 row[_WORKERS + self.worker] = 0
+            os.close(self._files.pop(path.name))
 
 
 @attrs.frozen(eq=False)

@@ -6,7 +6,6 @@ import asyncio
 import logging
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 from datetime import timedelta
-from html import escape
 from time import monotonic, perf_counter
 from typing import Final, TypeAlias
 
@@ -29,6 +28,7 @@ from statcore_web.graphql_view import GraphQLView
 from statcore_web.limits import Limits
 from statcore_web.logs import request_context
 from statcore_web.observation import METRICS_CONTENT_TYPE, Observation
+from statcore_web.page import Page
 from statcore_web.refusal import RefusedError
 from statcore_web.tokens import Tokens
 
@@ -36,7 +36,6 @@ _logger: Final = logging.getLogger("statcore_web")
 _TOKEN: Final = web.RequestKey("statcore_token", str)
 """The name of the caller's token, for logs and metrics."""
 _NO_STORE: Final = {"Cache-Control": "no-store"}
-_PAGE_POLICY: Final = "default-src 'none'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 _READINESS_S: Final = 1.0
 """How long an answer about readiness holds."""
 _Answer: TypeAlias = Callable[[web.Request], Awaitable[web.Response]]
@@ -61,7 +60,7 @@ def attach(  # noqa: PLR0913 - a host sets few of the options, each by its name
 ) -> None:
     """Add the routes to an application that is not started yet.
 
-    The routes are `/graphql`, `/explorer`, `/healthz`, `/readyz` and `/metrics`. Only `/graphql` needs a token.
+    The routes are `/graphql`, `/explorer`, `/static`, `/healthz`, `/readyz` and `/metrics`. Only `/graphql` needs a token.
 
     Args:
         app: the host's application.
@@ -119,11 +118,12 @@ def attach(  # noqa: PLR0913 - a host sets few of the options, each by its name
         admission=Admission(limits.concurrent_requests, admission_rows or LocalRows()),
         observation=observation,
         browsers=browsers,
-        graphql_path=f"{prefix}/graphql",
     )
+    page = Page()
     routes: dict[str, _Answer] = {
         "/graphql": service.graphql,
-        "/explorer": service.explorer,
+        "/explorer": page.explorer,
+        "/static/{name}": page.file,
         "/healthz": service.healthz,
         "/readyz": service.readyz,
         "/metrics": service.metrics,
@@ -178,7 +178,6 @@ class _Service:
     admission: Admission
     observation: Observation
     browsers: BrowserRules
-    graphql_path: str
 
     async def while_running(self, _: web.Application) -> AsyncGenerator[None]:
         """Measure the lag of the event loop until the application ends."""
@@ -217,15 +216,6 @@ class _Service:
             except TimedOutError:
                 message = f"the request took longer than {self.limits.request_s:g} s; query less at a time"
                 raise RefusedError(504, "TimedOutError", message, limit="request_s") from None
-
-    async def explorer(self, _: web.Request) -> web.Response:
-        """Answer a page that says where the schema is."""
-        page = (
-            '<!doctype html><html lang="en"><meta charset="utf-8"><title>statcore</title>'
-            f"<p>The GraphQL schema is at <code>{escape(self.graphql_path)}</code>. Send queries with POST, as "
-            "<code>application/json</code>; introspection lists its types.</p></html>"
-        )
-        return web.Response(text=page, content_type="text/html", headers={"Content-Security-Policy": _PAGE_POLICY})
 
     async def healthz(self, _: web.Request) -> web.Response:
         """Answer that the process is alive."""

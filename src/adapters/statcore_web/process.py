@@ -148,8 +148,10 @@ async def serve_until_stopped(
     )
     await runner.setup()
     try:
-        site = web.SockSite(runner, listener, ssl_context=tls, backlog=_BACKLOG)
+        # This backlog is also how many connections asyncio accepts at once: with one, workers share a peak of them.
+        site = web.SockSite(runner, listener, ssl_context=tls, backlog=1)
         await site.start()
+        listener.listen(_BACKLOG)
         gc.collect()
         gc.freeze()  # later collections, which delay requests, leave out modules and plugins
         announce("ready")

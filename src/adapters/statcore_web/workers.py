@@ -15,6 +15,7 @@ import signal
 import socket
 from collections.abc import Callable
 from contextlib import suppress
+from multiprocessing import resource_tracker
 from multiprocessing.connection import Connection
 from multiprocessing.context import SpawnProcess
 from pathlib import Path
@@ -22,7 +23,7 @@ from tempfile import TemporaryDirectory
 from typing import Final, TypeAlias
 
 import attrs
-from prometheus_client.multiprocess import mark_process_dead
+from prometheus_client.multiprocess import mark_process_dead  # pyright: ignore[reportUnknownVariableType]
 
 from statcore.concurrency import end_tasks, run_concurrently
 from statcore_web.admission import SharedRows
@@ -145,16 +146,16 @@ class _Parent:
     async def keep_running(self, number: int) -> None:
         """Run a worker again and again; the pauses in between grow while it ends soon after its start."""
         loop = asyncio.get_running_loop()
-        rows, pause_s = SharedRows(self.folder / "tokens", number, self.workers), _FIRST_PAUSE_S
+        pause_s = _FIRST_PAUSE_S
         while not self._stopping.is_set():
             start_s = loop.time()
-            process = self._start(rows)
+            process = self._start(SharedRows(self.folder / "tokens", number, self.workers))
             self._running.add(process)
             await _readable(process.sentinel)
             process.join()
             self._running.discard(process)
             mark_process_dead(process.pid, str(self.folder / "metrics"))  # type: ignore[no-untyped-call]
-            rows.forget_requests()
+            SharedRows(self.folder / "tokens", number, self.workers).forget_requests()
             if self._stopping.is_set():
                 return
             if loop.time() - start_s >= _STABLE_S:
@@ -191,6 +192,7 @@ class _Parent:
         worker = Worker(listener=self.listener, rows=rows, started=writer)
         process = context.Process(target=_work, args=(self.run_worker, worker), daemon=True)
         os.environ[METRICS_FOLDER] = str(self.folder / "metrics")
+        resource_tracker.ensure_running()  # it unblocks signals when it starts
         # A new process inherits the mask, so that Ctrl-C does not interrupt its imports.
         mask = signal.pthread_sigmask(signal.SIG_BLOCK, _TERMINAL_SIGNALS)
         try:

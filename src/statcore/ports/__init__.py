@@ -8,7 +8,7 @@ from statcore.imports import on_demand
 
 if TYPE_CHECKING:
     from statcore.ports.diagnosis import DiagnosisPort, ServerFacts, ServerFactsPort, ServerState, Topology, TopologyPort
-    from statcore.ports.inventory import InventoryPort, OwnerInventoryPort
+    from statcore.ports.inventory import InventoryPort, KernelInventoryPort, OwnerInventoryPort
     from statcore.ports.metrics import MetricQuerierPort, TenantPort
     from statcore.ports.promql import PromQLPort
     from statcore.ports.sink import InventorySinkPort, ScrapeSample, ScrapeSinkPort, StatisticsSinkPort
@@ -18,7 +18,7 @@ else:
         __name__,
         {
             "diagnosis": "DiagnosisPort ServerFacts ServerFactsPort ServerState Topology TopologyPort",
-            "inventory": "InventoryPort OwnerInventoryPort",
+            "inventory": "InventoryPort KernelInventoryPort OwnerInventoryPort",
             "metrics": "MetricQuerierPort TenantPort",
             "promql": "PromQLPort",
             "sink": "InventorySinkPort ScrapeSample ScrapeSinkPort StatisticsSinkPort",
@@ -32,6 +32,7 @@ __all__ = [
     "DiagnosisPort",
     "InventoryPort",
     "InventorySinkPort",
+    "KernelInventoryPort",
     "KernelStatisticsPort",
     "MetricQuerierPort",
     "OwnerInventoryPort",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Protocol, runtime_checkable
 
 import attrs
@@ -67,7 +67,8 @@ class ServerFacts:
         program: its program and version, such as "Valkey 8.1.1".
         clock_offset_s: its clock minus the clock of this machine, in seconds.
         clock_error_s: how far the true offset may be from `clock_offset_s`: half the time that the answer took.
-        refused: what reading needs and the user may not do, such as "MGET of endpoints".
+        reads: what reading needs, such as "MGET of endpoints", and whether the user may do it.
+        writes: what writing needs, and whether the user may do it.
         certificate_expires_s: when its TLS certificate expires, in unix seconds.
         fault: why the server does not answer, or None.
     """
@@ -76,7 +77,8 @@ class ServerFacts:
     program: str | None = None
     clock_offset_s: float | None = None
     clock_error_s: float = 0.0
-    refused: tuple[str, ...] = ()
+    reads: Mapping[str, bool] | None = None
+    writes: Mapping[str, bool] | None = None
     certificate_expires_s: float | None = None
     fault: str | None = None
 

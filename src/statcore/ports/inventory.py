@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from typing import Protocol, TypeVar, runtime_checkable
 
+from statcore.concurrency import in_turns
 from statcore.errors import ProtocolError
 from statcore.model.inventory import AgentRecord, EndpointRecord, KernelRecord, Page, SessionRecord
 
@@ -58,6 +59,31 @@ class OwnerInventoryPort(InventoryPort, Protocol):
     async def find_agents(self, agent_ids: Sequence[str], /) -> Sequence[AgentRecord | None]:
         """Return the agent of each id, in order and including duplicates; None for one that does not exist."""
         ...
+
+
+@runtime_checkable
+class KernelInventoryPort(InventoryPort, Protocol):
+    """An inventory that lists kernels by themselves, so that a kernel without a session is listed, too."""
+
+    async def list_kernels(self, *, limit: int | None = None, offset: int = 0) -> Page[KernelRecord]:
+        """Return a page of all kernels, each once."""
+        ...
+
+
+async def list_kernels(inventory: InventoryPort, *, limit: int | None = None, offset: int = 0) -> Page[KernelRecord]:
+    """Return a page of the kernels of an inventory; one that is not a `KernelInventoryPort` knows those of sessions only.
+
+    Raises:
+        InputError: `limit` or `offset` is negative.
+        StatcoreError: the inventory failed, as `InventoryPort` says.
+    """
+    if isinstance(inventory, KernelInventoryPort):
+        return await inventory.list_kernels(limit=limit, offset=offset)
+    Page.cut((), limit=limit, offset=offset)  # raises before anything is read
+    kernels: dict[str, KernelRecord] = {}  # a kernel may be in two sessions for a while
+    async for part in in_turns((await inventory.list_sessions()).items):
+        kernels.update((kernel.kernel_id, kernel) for session in part for kernel in session.kernels)
+    return Page.cut(list(kernels.values()), limit=limit, offset=offset)
 
 
 async def find_records(

@@ -17,6 +17,8 @@ from statcore.queriers.interface import PercentOfCapacity, QueryStrategy, Utiliz
 
 CONTAINER_SERIES: Final = "backendai_container_utilization"
 CONTAINER_METRIC_LABEL: Final = "container_metric_name"
+DEVICE_SERIES: Final = "backendai_device_utilization"
+"""The series of the devices of an agent's node, which have no kernel."""
 VALUE_TYPES: Final = ("current", "capacity")
 """The value types that agents export."""
 PERCENT: Final = "pct"

@@ -8,13 +8,13 @@ import attrs
 
 from statcore.concurrency import in_turns
 from statcore.model.inventory import AgentRecord, EndpointRecord, KernelRecord, Page, SessionRecord
-from statcore.ports.inventory import OwnerInventoryPort
+from statcore.ports.inventory import OwnerInventoryPort, list_kernels
 from statcore.scopes.owners import Owners
 
 
 @attrs.frozen(eq=False)
 class ConfinedInventory:
-    """An `OwnerInventoryPort` with the objects of a scope only; another object does not exist in it.
+    """An `OwnerInventoryPort` and `KernelInventoryPort` with the objects of a scope only; others do not exist in it.
 
     A session has its allowed kernels, and exists if it has any. For each list the inventory is read as a whole, because it
     cannot select by owners itself.
@@ -38,6 +38,14 @@ class ConfinedInventory:
     async def find_sessions(self, session_ids: Sequence[str], /) -> Sequence[SessionRecord | None]:
         """Return the allowed session of each id, in order; None for another id."""
         return [self._session(session) for session in await self.inventory.find_sessions(session_ids)]
+
+    async def list_kernels(self, *, limit: int | None = None, offset: int = 0) -> Page[KernelRecord]:
+        """Return a page of the allowed kernels."""
+        Page.cut((), limit=limit, offset=offset)
+        kernels: list[KernelRecord] = []
+        async for part in in_turns((await list_kernels(self.inventory)).items):
+            kernels += filter(self.owners.has_kernel, part)
+        return Page.cut(kernels, limit=limit, offset=offset)
 
     async def find_kernels(self, kernel_ids: Sequence[str], /) -> Sequence[KernelRecord | None]:
         """Return the allowed kernel of each id, in order; None for another id."""

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from base64 import urlsafe_b64decode, urlsafe_b64encode
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
-from functools import partial
 from heapq import merge
 from itertools import islice
 from typing import Any, Final, Generic, Self, TypeAlias, TypeVar, cast
@@ -17,9 +16,9 @@ from statcore.errors import InputError, MalformedEntryError, StatcoreError
 from statcore.model.batch import StatisticsBatch
 from statcore.model.inventory import AgentRecord, EndpointRecord, KernelRecord, Page, SessionRecord
 from statcore.model.numbers import finite_number
-from statcore.model.statistics import Entry, malformed, shown_value
+from statcore.model.statistics import Entry, shown_value
 from statcore.model.text import describe
-from statcore.ports.inventory import InventoryPort, OwnerInventoryPort, find_records
+from statcore.ports.inventory import InventoryPort, OwnerInventoryPort, find_records, list_kernels
 from statcore.queriers.container import OWNER_LABELS
 from statcore.statistics.repository import StatisticsRepository
 from statcore.statistics.sessions import SessionStatistics
@@ -48,6 +47,7 @@ class Figures:
         accelerator_mem_bytes: memory of accelerators in use.
         rx_bytes_per_s, tx_bytes_per_s: received and sent bytes per second.
         age_s: the seconds since the statistics were written.
+        devices: by metric, the sorted ids of the devices of an agent that have it.
         problem: what is wrong with the statistics, or None.
     """
 
@@ -58,6 +58,7 @@ class Figures:
     rx_bytes_per_s: float | None = None
     tx_bytes_per_s: float | None = None
     age_s: float | None = None
+    devices: Mapping[str, Sequence[str]] | None = None
     problem: str | None = None
 
     @classmethod
@@ -94,7 +95,7 @@ def _number(entry: Entry, metric: str, field: str) -> float | None:
     return None if number is None else float(number)
 
 
-FIGURES: Final = tuple(field.name for field in attrs.fields(Figures) if field.name != "problem")
+FIGURES: Final = tuple(field.name for field in attrs.fields(Figures) if field.name not in {"devices", "problem"})
 """The names of the figures that are numbers."""
 SORTS: Final = ("id", *OWNER_LABELS[1:], "kernels", *FIGURES)
 """By what a list can be sorted; `-` in front of a name sorts in descending order."""
@@ -156,11 +157,19 @@ class ObjectKind(Generic[_Record]):
         name: the plural of its name.
         read: reads all objects of an inventory by id.
         statistics: reads the statistics of some of them, in order.
+        figures: returns the figures of an entry of these statistics.
+        reads_kernels: whether the statistics of an object are read with those of its kernels.
     """
 
     name: str
     read: Callable[[InventoryPort], Awaitable[_Objects[_Record]]] = attrs.field(repr=False)
     statistics: Callable[[ObjectListing, Sequence[ListedObject[Any]]], Awaitable[StatisticsBatch]] = attrs.field(repr=False)
+    figures: Callable[..., Figures] = attrs.field(default=Figures.of_entry, repr=False)
+    reads_kernels: bool = attrs.field(default=False, kw_only=True, repr=False)
+
+    def statistics_count(self, object_: ListedObject[Any]) -> int:
+        """Return how many ids the statistics of an object are read for."""
+        return 1 + (len(object_.kernel_ids) if self.reads_kernels else 0)
 
 
 @attrs.frozen
@@ -172,10 +181,12 @@ class ObjectListing:
     Args:
         inventory: which objects exist: series, the collector's inventory, or that of a host.
         repository: their live statistics; read only for figures.
+        count: called with the number of ids before their statistics are read; what it raises ends the read.
     """
 
     inventory: InventoryPort
     repository: StatisticsRepository
+    count: Callable[[int], object] = attrs.field(default=lambda _: None, kw_only=True, repr=False)
 
     async def read(
         self,
@@ -190,8 +201,8 @@ class ObjectListing:
         """Return a page of the objects of a kind.
 
         A page begins after the place where the previous page ended, and not after a number of objects. So an object that
-        appears or vanishes between two pages neither repeats nor hides another. Figures change: in a list sorted by one of
-        them, an object whose figure crosses the end of a page in the meantime is on both pages or on none.
+        appears, vanishes or changes between two pages neither repeats nor hides another. In a list sorted by a figure or an
+        owner, only the object that changes itself may be on two pages or on none.
 
         Args:
             kind: the kind of object.
@@ -208,14 +219,18 @@ class ObjectListing:
         Raises:
             InputError: a sort, filter, cursor or limit cannot be used.
             StatcoreError: the inventory failed, or the store failed and the list is sorted by figures.
+            Exception: what `count` raises.
         """
         Page.cut((), limit=limit, offset=0)  # raises before anything is read
         order = _Order.read(sort)
         start = None if after is None else order.key_of_cursor(after)
         is_selected = _selection(filters)
-        objects: _Objects[_Record] = {}
-        async for part in in_turns(list((await kind.read(self.inventory)).items())):
-            objects.update(item for item in part if is_selected(item[1]))
+        objects = await kind.read(self.inventory)
+        async for ids in in_turns(list(objects)):
+            for id_ in ids:
+                if not is_selected(objects[id_]):
+                    del objects[id_]
+        total_count = len(objects)
         if order.by in FIGURES:
             objects = await self._with_figures(kind, objects, is_required=True)
         keys = await _first_keys(order, objects, start, None if limit is None else limit + 1)
@@ -224,35 +239,44 @@ class ObjectListing:
         if figures and order.by not in FIGURES:
             page = await self._with_figures(kind, page, is_required=False)
         cursor = order.cursor(keys[limit - 1]) if more and limit else None
-        return ListPage(items=list(page.values()), total_count=len(objects), next_cursor=cursor)
+        while objects:  # to free thousands of objects at once takes milliseconds
+            for _ in range(min(ITEMS_PER_TURN, len(objects))):
+                objects.popitem()
+            await give_way()
+        return ListPage(items=list(page.values()), total_count=total_count, next_cursor=cursor)
 
     async def _with_figures(
         self, kind: ObjectKind[_Record], objects: _Objects[_Record], *, is_required: bool
     ) -> _Objects[_Record]:
+        self.count(sum(map(kind.statistics_count, objects.values())))
+
+        async def read(part: Sequence[ListedObject[_Record]]) -> list[ListedObject[_Record]]:
+            batch = await kind.statistics(self, part)
+            with_figures: list[ListedObject[_Record]] = []
+            async for positions in in_turns(range(len(part)), size=_ENTRIES_PER_TURN):
+                with_figures += [attrs.evolve(part[at], figures=_figures(kind, batch, at)) for at in positions]
+            return with_figures
+
         parts = [part async for part in in_turns(list(objects.values()), size=_OBJECTS_PER_READ)]
         found: _Objects[_Record] = {}
-        for part, batch in zip(parts, await map_keeping_errors(parts, partial(kind.statistics, self)), strict=True):
-            if isinstance(batch, StatcoreError):
-                if is_required:
-                    raise batch
-                failed = Figures(problem=describe(batch))
+        for part, result in zip(parts, await map_keeping_errors(parts, read), strict=True):
+            if not isinstance(result, StatcoreError):
+                found.update((object_.object_id, object_) for object_ in result)
+            elif is_required:
+                raise result
+            else:
+                failed = Figures(problem=describe(result))
                 found.update((object_.object_id, attrs.evolve(object_, figures=failed)) for object_ in part)
-                await give_way()
-                continue
-            async for positions in in_turns(range(len(part)), size=_ENTRIES_PER_TURN):
-                for position in positions:
-                    object_ = attrs.evolve(part[position], figures=_figures(batch, position))
-                    found[object_.object_id] = object_
             await give_way()
         return found
 
 
-def _figures(batch: StatisticsBatch, position: int) -> Figures:
+def _figures(kind: ObjectKind[Any], batch: StatisticsBatch, position: int) -> Figures:
     entry, found, age_s = batch[position], batch.problems.get(position), batch.ages_s.get(position)
     problem = None if found is None else found.message
     if entry is None:
         return Figures(age_s=age_s, problem=problem)
-    return Figures.of_entry(entry, age_s=age_s, problem=problem)
+    return kind.figures(entry, age_s=age_s, problem=problem)
 
 
 @attrs.frozen
@@ -356,25 +380,30 @@ async def _read_sessions(inventory: InventoryPort) -> _Objects[SessionRecord]:
 
 
 async def _read_kernels(inventory: InventoryPort) -> _Objects[KernelRecord]:
-    """Return the kernels of all sessions; a kernel that is in two of them for a while is listed once."""
+    """Return the kernels, with those that have no session if the inventory lists them."""
     objects: _Objects[KernelRecord] = {}
-    async for part in in_turns((await inventory.list_sessions()).items):
-        for record in (kernel for session in part for kernel in session.kernels):
+    async for part in in_turns((await list_kernels(inventory)).items):
+        for record in part:
             objects[record.kernel_id] = ListedObject(object_id=record.kernel_id, record=record, labels=_labels([record]))
     return objects
 
 
 async def _read_agents(inventory: InventoryPort) -> _Objects[AgentRecord]:
-    """Return the agents, with their owners where the inventory can say them."""
+    """Return the agents, with their kernels, and with their owners where the inventory knows them."""
     ids = (await inventory.list_agents()).items
     records: Mapping[str, AgentRecord] = {}
     if isinstance(inventory, OwnerInventoryPort):
         records = await find_records(inventory.find_agents, ids)
+    kernel_ids: dict[str | None, list[str]] = {}
+    async for kernels in in_turns((await list_kernels(inventory)).items):
+        for kernel in kernels:
+            kernel_ids.setdefault(kernel.agent_id, []).append(kernel.kernel_id)
     objects: _Objects[AgentRecord] = {}
     async for part in in_turns(ids):
         for id_ in part:
             record = records.get(id_) or AgentRecord(agent_id=id_)
-            labels = _labels((), agent_id=id_, user_id=record.user_id, project_id=record.project_id)
+            own = _labels((), agent_id=id_, user_id=record.user_id, project_id=record.project_id)
+            labels = {"kernel_id": sorted(kernel_ids.get(id_, ())), **own}
             objects[id_] = ListedObject(object_id=id_, record=record, labels=labels)
     return objects
 
@@ -406,20 +435,26 @@ async def _of_kernels(listing: ObjectListing, objects: Sequence[ListedObject[Any
 
 
 async def _of_agents(listing: ObjectListing, objects: Sequence[ListedObject[Any]]) -> StatisticsBatch:
-    batch = await listing.repository.get_agent_statistics_batch([object_.object_id for object_ in objects])
-    nodes: list[Entry | None] = []
-    problems = dict(batch.problems)
-    for position, entry in enumerate(batch):
-        node: object = None
-        try:
-            node = None if entry is None else entry.get("node")
-        except MalformedEntryError as error:
-            problems[position] = malformed(error)
-        nodes.append(cast("Entry", node) if isinstance(node, Mapping) else None)
-    return attrs.evolve(batch, entries=nodes, problems=problems)
+    return await listing.repository.get_agent_statistics_batch([object_.object_id for object_ in objects])
 
 
-SESSIONS: Final = ObjectKind("sessions", _read_sessions, _sum_of_kernels)
+def _agent_figures(entry: Entry, *, age_s: float | None, problem: str | None) -> Figures:
+    """Return the figures of an agent's node, with the devices of the agent."""
+    try:
+        node, devices = entry.get("node"), entry.get("devices")
+    except MalformedEntryError as error:
+        return Figures(age_s=age_s, problem=problem or str(error))
+    figures = Figures.of_entry(cast("Entry", node) if isinstance(node, Mapping) else {}, age_s=age_s, problem=problem)
+    by_metric = cast("Mapping[str, object]", devices) if isinstance(devices, Mapping) else {}
+    ids = {
+        metric: sorted(map(str, cast("Entry", of_metric)))
+        for metric, of_metric in by_metric.items()
+        if isinstance(of_metric, Mapping)
+    }
+    return attrs.evolve(figures, devices=ids or None)
+
+
+SESSIONS: Final = ObjectKind("sessions", _read_sessions, _sum_of_kernels, reads_kernels=True)
 KERNELS: Final = ObjectKind("kernels", _read_kernels, _of_kernels)
-AGENTS: Final = ObjectKind("agents", _read_agents, _of_agents)
-ENDPOINTS: Final = ObjectKind("endpoints", _read_endpoints, _sum_of_kernels)
+AGENTS: Final = ObjectKind("agents", _read_agents, _of_agents, _agent_figures)
+ENDPOINTS: Final = ObjectKind("endpoints", _read_endpoints, _sum_of_kernels, reads_kernels=True)

@@ -181,9 +181,12 @@ def csv_rows(text: str) -> list[dict[str, str]]:
 
 
 def checks(result: Result) -> dict[str, tuple[str, str, str]]:
-    """Return status, detail and remedy of each check in the JSON of `statcore doctor`."""
+    """Return status, detail and remedy of each check in the JSON of `statcore doctor`, by its name and its subject."""
     found = json.loads(result.stdout)["checks"]
-    return {check["check"]: (check["status"], check["detail"], check["remedy"]) for check in found}
+    return {
+        f"{check['check']} {check['subject']}".rstrip(): (check["status"], check["detail"], check["remedy"])
+        for check in found
+    }
 
 
 def answering(answer: Any) -> Callable[..., Any]:

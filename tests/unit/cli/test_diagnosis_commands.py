@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 from tests.unit.cli.conftest import Invoke, answering, checks, csv_rows
 
-from statcore.ports import ServerState, Topology
+from statcore.ports import ServerFacts, ServerState, Topology
+from statcore_web.tokens import secret_hash
 
 
 class TestPlugins:
@@ -148,11 +149,30 @@ class TestDoctor:
         result = statcore("doctor", *self.OFF, "--format", "json")
 
         found = checks(result)
-        assert ("ok", "primary of slots 0-5", "") == found["backend a:1"]
-        assert ("ok", "replica of a:1, 7 bytes behind", "") == found["backend b:1"]
-        assert ("wrong", "replica of a:1: no answer") == found["backend c:1"][:2]
+        assert ("ok", "primary of slots 0-5", "") == found["backend server a:1"]
+        assert ("ok", "replica of a:1, 7 bytes behind", "") == found["backend server b:1"]
+        assert ("wrong", "replica of a:1: no answer") == found["backend server c:1"][:2]
         assert ("wrong", "no server owns slots 6-9") == found["backend slots"][:2]
         assert 1 == result.exit_code
+
+    def test_what_is_known_of_a_server_is_a_check(
+        self, statcore: Invoke, fake: Any, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """What an adapter does not check has no row, and what a server does not tell is off; a warning is no fault."""
+        partly = ServerFacts(address="a:1", program="Acme 1.0", clock_offset_s=0.5, writes={"SET": True, "DEL": False})
+        monkeypatch.setattr(fake.Backend, "server_facts", answering([partly, ServerFacts(address="b:1")]), raising=False)
+
+        result = statcore("doctor", *self.OFF, "--format", "json")
+
+        found = {name: status for name, (status, _, _) in checks(result).items() if name.startswith("backend ")}
+        assert {
+            "backend version a:1": "ok",
+            "backend clock a:1": "ok",
+            "backend writing a:1": "warning",
+            "backend version b:1": "off",
+            "backend clock b:1": "off",
+        } == found
+        assert 0 == result.exit_code
 
     def test_bad_settings_are_a_finding(self, statcore: Invoke) -> None:
         """The command reports them instead of failing."""
@@ -172,3 +192,24 @@ class TestDoctor:
         error = f"ZeroDivisionError: division by zero; at {site}/acme_broken_bad.py:1"
         assert ("wrong", f"broken in acme-broken 1.0: {error}") == found["plugin bad"][:2]
         assert "disabled, but not installed: nodse" == found["plugins"][1]
+
+    @pytest.mark.parametrize(
+        ("text", "status"),
+        [
+            ('[tokens.ci]\nhash = "HASH"\nscope = "everything"\n', "ok"),
+            ('[tokens.ci]\nhash = "HASH"\nscope = "everything"\nexpires = 2020-01-01T00:00:00Z\n', "warning"),
+            ("", "warning"),
+            ('[tokens.ci]\nhash = "HASH"\n', "wrong"),
+        ],
+    )
+    def test_the_file_of_tokens_is_checked(self, text: str, status: str, statcore: Invoke, tmp_path: Path) -> None:
+        """A token that has expired is named, and no hash is shown."""
+        file = tmp_path / "tokens.toml"
+        file.write_text(text.replace("HASH", secret_hash("secret")))
+
+        result = statcore("doctor", *self.OFF, "--token-file", str(file), "--format", "json")
+
+        found, detail, remedy = checks(result)["tokens"]
+        assert (status, status == "ok") == (found, remedy == "")
+        assert ("expired: ci" in detail) is ("expires" in text)
+        assert secret_hash("secret") not in result.stdout

@@ -4,116 +4,16 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Iterator
+import sys
+from collections.abc import Callable, Collection
 from pathlib import Path
 from typing import Any, Final
 
-import jsonschema
+import promql_parser
 import pytest
 from click.testing import Result
+from tests.support.grafana import check_dashboard, interpolated, panels, texts, variables
 from tests.unit.cli.conftest import ID_1, ID_2, Invoke
-
-DATASOURCE: Final = {"const": {"type": "prometheus", "uid": "${datasource}"}}
-WHOLE: Final = {"type": "integer", "minimum": 0}
-TEXT: Final = {"type": "string", "minLength": 1}
-
-
-def record(required: dict[str, Any], **optional: Any) -> dict[str, Any]:
-    """Return the schema of an object with these members and no others."""
-    return {
-        "type": "object",
-        "properties": {**required, **optional},
-        "required": list(required),
-        "additionalProperties": False,
-    }
-
-
-PLACE: Final = record({"x": {**WHOLE, "maximum": 23}, "y": WHOLE, "w": {**WHOLE, "maximum": 24}, "h": WHOLE})
-TARGET: Final = record(
-    {
-        "refId": {"type": "string", "pattern": "^Q[0-9]+$"},
-        "datasource": DATASOURCE,
-        "editorMode": {"const": "code"},
-        "expr": TEXT,
-        "range": {"const": True},
-        "legendFormat": TEXT,
-    }
-)
-PANEL: Final = record(
-    {
-        "id": WHOLE,
-        "type": {"const": "timeseries"},
-        "title": TEXT,
-        "description": {"type": "string"},
-        "datasource": DATASOURCE,
-        "fieldConfig": record({"defaults": record({"unit": TEXT}), "overrides": {"const": []}}),
-        "options": {"type": "object"},
-        "targets": {"type": "array", "items": TARGET, "minItems": 1},
-        "gridPos": PLACE,
-    }
-)
-ROW: Final = record(
-    {
-        "id": WHOLE,
-        "type": {"const": "row"},
-        "title": TEXT,
-        "collapsed": {"type": "boolean"},
-        "panels": {"type": "array", "items": PANEL},
-        "gridPos": PLACE,
-    }
-)
-CURRENT: Final = record({key: {"type": "array", "items": TEXT} for key in ("text", "value")})
-NAME: Final = {"type": "string", "pattern": "^[A-Za-z0-9_]+$"}
-VARIABLES: Final = [
-    record({"name": {"const": "datasource"}, "label": TEXT, "type": {"const": "datasource"}, "query": TEXT}),
-    record(
-        {
-            "name": NAME,
-            "label": TEXT,
-            "type": {"const": "query"},
-            "datasource": DATASOURCE,
-            "definition": {"type": "string", "pattern": r"^label_values\(.+\)$"},
-            "query": record({"query": TEXT, "refId": TEXT}),
-            "refresh": {"const": 2},
-            "sort": {"const": 1},
-            "multi": {"const": True},
-            "includeAll": {"const": True},
-            "allValue": {"const": ".*"},
-            "current": CURRENT,
-        }
-    ),
-    record(
-        {
-            "name": NAME,
-            "label": TEXT,
-            "type": {"const": "custom"},
-            "query": TEXT,
-            "options": {
-                "type": "array",
-                "items": record({"text": TEXT, "value": TEXT, "selected": {"type": "boolean"}}),
-                "minItems": 1,
-            },
-            "multi": {"const": True},
-            "includeAll": {"const": False},
-            "current": CURRENT,
-        }
-    ),
-]
-SCHEMA: Final = record(
-    {
-        "uid": {"type": "string", "pattern": "^[a-z0-9-]{1,40}$"},
-        "title": TEXT,
-        "tags": {"type": "array", "items": TEXT},
-        "schemaVersion": {"const": 42},
-        "editable": {"type": "boolean"},
-        "refresh": TEXT,
-        "time": record({"from": TEXT, "to": TEXT}),
-        "templating": record({"list": {"type": "array", "items": {"oneOf": VARIABLES}}}),
-        "annotations": record({"list": {"type": "array"}}),
-        "panels": {"type": "array", "items": {"oneOf": [PANEL, ROW]}},
-    }
-)
-"""The parts of the classic model of dashboards that `statcore grafana` writes."""
 
 PRESETS: Final = """
 [presets.busy]
@@ -156,34 +56,96 @@ def statcore_queriers():
     pump = QuerierSpec(name="pump", summary="pumps", querier=Pump, example={"hall": "h1"})
     return [pump, attrs.evolve(pump, name="dry-pump", example=None)]
 """
+FANS: Final = """
+from datetime import timedelta
+from typing import Literal
+import attrs
+from statcore.model import parse_duration
+from statcore.plugins import QuerierSpec, hookimpl
+from statcore.promql import Aggregation, Call, HistogramQuantile, RangeSelector, Selector
+from statcore.queriers import UtilizationMetricQuerier
+
+STATCORE_PLUGIN_API = 1
+
+def rate(query, window):
+    return Aggregation("sum", Call("rate", RangeSelector(Selector(query.name, query.matchers), window)), query.group_by)
+
+def doubled(query, window):
+    return rate(query, parse_duration(window) * 2)
+
+def slow(query, window):
+    turns = Call("rate", RangeSelector(Selector(query.name, query.matchers), window))
+    return HistogramQuantile(0.95, Aggregation("sum", turns, (*query.group_by, "le")))
+
+def mean(query, window):
+    means = Call("avg_over_time", RangeSelector(Selector(query.name, query.matchers), "1h"))
+    return Aggregation("avg", means, query.group_by)
+
+def raising(query, window):
+    raise ZeroDivisionError("no fan")
+
+def wider(query, window):
+    return Selector(query.name)
+
+@attrs.frozen(kw_only=True)
+class Fan(UtilizationMetricQuerier):
+    metric_name: Literal["rate", "doubled", "slow", "mean", "raising", "wider"]
+    fan: str | None = None
+    def name(self): return "fan_turns"
+    def labels(self): return {"metric": self.metric_name} | ({"fan": self.fan} if self.fan else {})
+    def group_by_labels(self): return []
+    def query_strategy(self): return globals()[self.metric_name]
+
+@hookimpl
+def statcore_queriers():
+    return [QuerierSpec(name="fan", summary="fans", querier=Fan)]
+"""
+"""A kind with two metrics whose strategies break their contract, and one whose strategy calculates with the window."""
+LIFTS: Final = """
+from typing import Literal
+import attrs
+from statcore.plugins import QuerierSpec, hookimpl
+from statcore.queriers import QueryStrategy, UtilizationMetricQuerier
+
+STATCORE_PLUGIN_API = 1
+
+@attrs.frozen(kw_only=True)
+class Lift(UtilizationMetricQuerier):
+    metric_name: Literal["a.b", "a_b"]
+    east_wing: str | None = None
+    def name(self): return "lift_trips"
+    def labels(self): return {"metric": self.metric_name} | ({"east_wing": self.east_wing} if self.east_wing else {})
+    def group_by_labels(self): return []
+    def query_strategy(self): return QueryStrategy.RATE
+
+@attrs.frozen(kw_only=True)
+class EastLift(UtilizationMetricQuerier):
+    wing: str | None = None
+    group_by: str | None = None
+    def name(self): return "east_lift_trips"
+    def labels(self):
+        return {name: value for name, value in {"wing": self.wing, "group_by": self.group_by}.items() if value is not None}
+    def group_by_labels(self): return []
+    def query_strategy(self): return QueryStrategy.RATE
+
+@hookimpl
+def statcore_queriers():
+    return [
+        QuerierSpec(name="lift", summary="lifts", querier=Lift),
+        QuerierSpec(name="lift-east", summary="lifts of the east", querier=EastLift),
+        QuerierSpec(name="preset", summary="the same again", querier=EastLift),
+    ]
+"""
+"""Kinds whose labels and metrics have equal names once other characters than letters and digits are underscores."""
 ALONE: Final = {"STATCORE_METRICS_URL": "", "STATCORE_DISABLE_PLUGINS": "fake"}
 """The environment without a backend and without kinds of plugins."""
 
 
-def panels(dashboard: dict[str, Any]) -> Iterator[dict[str, Any]]:
-    """Yield the panels of a dashboard, also those of closed rows."""
-    for panel in dashboard["panels"]:
-        if panel["type"] == "row":
-            yield from panel["panels"]
-        else:
-            yield panel
-
-
-def texts(dashboard: dict[str, Any]) -> list[str]:
-    """Return the queries of all panels."""
-    return [target["expr"] for panel in panels(dashboard) for target in panel["targets"]]
-
-
-def variables(dashboard: dict[str, Any]) -> dict[str, dict[str, Any]]:
-    """Return the variables by name."""
-    return {variable["name"]: variable for variable in dashboard["templating"]["list"]}
-
-
-def read(result: Result) -> dict[str, Any]:
-    """Return the dashboard that a command printed, after checking its form."""
-    assert 0 == result.exit_code, result.output
+def read(result: Result, *, exit_code: int = 0, literal: Collection[str] = ()) -> dict[str, Any]:
+    """Return the dashboard that a command printed, after checking it."""
+    assert exit_code == result.exit_code, result.output
     dashboard: dict[str, Any] = json.loads(result.stdout)
-    jsonschema.validate(dashboard, SCHEMA)
+    check_dashboard(dashboard, literal=literal)
     return dashboard
 
 
@@ -204,7 +166,7 @@ class TestGrafana:
 
         units = {panel["title"]: panel["fieldConfig"]["defaults"]["unit"] for panel in panels(dashboard)}
         assert {
-            "container cpu_util (millicores)": "suffix: millicores",
+            "container cpu_util (millicores)": "suffix:millicores",
             "container cpu_util (percent)": "percent",
             "container cpu_used (ms)": "ms",
             "container mem (bytes)": "bytes",
@@ -219,22 +181,6 @@ class TestGrafana:
         counts = {panel["title"]: len(panel["targets"]) for panel in panels(dashboard)}
         assert (2, 1) == (counts["container mem (bytes)"], counts["container net_rx (bytes/s)"])
 
-    def test_ids_and_places_are_distinct(self, statcore: Invoke, presets: str) -> None:
-        """Panels do not overlap, and each has an id of its own."""
-        dashboard = read(statcore("grafana", "--presets", presets))
-
-        rows = [panel for panel in dashboard["panels"] if panel["type"] == "row"]
-        every = [*rows, *panels(dashboard)]
-        assert len(every) == len({panel["id"] for panel in every})
-        cells = [
-            (x, y)
-            for place in (panel["gridPos"] for panel in every)
-            for x in range(place["x"], place["x"] + place["w"])
-            for y in range(place["y"], place["y"] + place["h"])
-        ]
-        assert len(cells) == len(set(cells))
-        assert [False, *[True] * (len(rows) - 1)] == [row["collapsed"] for row in rows]
-
     def test_variables_are_the_labels_that_a_kind_is_filtered_by(self, statcore: Invoke) -> None:
         """Each has the values of its label; a kind that groups by no owner lets the user choose."""
         dashboard = read(statcore("grafana", env=ALONE))
@@ -248,6 +194,13 @@ class TestGrafana:
         for text in texts(dashboard):
             assert {*names, "container_group_by", "__rate_interval"} >= set(re.findall(r"\$\{?(\w+)", text))
             assert all(f'{owner}=~"$container_{owner}"' in text for owner in owners)
+
+    def test_a_user_may_group_by_nothing(self, statcore: Invoke) -> None:
+        """The query remains valid if no label is chosen."""
+        dashboard = read(statcore("grafana", env=ALONE))
+
+        sent = [interpolated(text.replace("${container_group_by:csv}", ""), dashboard) for text in texts(dashboard)]
+        assert all(map(promql_parser.parse, sent))
 
     def test_the_metrics_of_a_configured_backend_are_shown(self, statcore: Invoke, fake: Any) -> None:
         """The name of an accelerator's metric says its unit; a kind is left out if none of its metrics is known."""
@@ -315,7 +268,7 @@ class TestGrafana:
         refused = statcore("grafana", "--output", str(tmp_path / "nowhere" / "dashboard.json"))
 
         assert (0, "") == (written.exit_code, written.stdout)
-        jsonschema.validate(json.loads(file.read_text()), SCHEMA)
+        check_dashboard(json.loads(file.read_text()))
         assert 2 == refused.exit_code
 
     @pytest.mark.usefixtures("faulty")
@@ -323,7 +276,7 @@ class TestGrafana:
         """The others are shown, and a kind without metric names has one panel."""
         result = statcore("grafana", env={"STATCORE_METRICS_URL": ""})
 
-        titles = [panel["title"] for panel in panels(read(result))]
+        titles = [panel["title"] for panel in panels(read(result, exit_code=1))]
         assert {"twin", "rack", "container mem (bytes)"} < {*titles}
         assert "unreadable is left out: the fields of" in result.stderr
 
@@ -337,7 +290,71 @@ class TestGrafana:
         selector = 'pump_flow{hall="h1",side="left",pump=~"$pump_pump"}'
         assert f"sum by (${{pump_group_by:csv}})({selector})" in texts(dashboard)
         assert ["pump_pump", "pump_group_by"] == [name for name in variables(dashboard) if name.startswith("pump")]
-        assert "dry-pump is left out: the kind dry-pump needs hall" in result.stderr
+        assert "dry-pump is left out: it needs hall" in result.stderr
+
+    def test_a_query_that_cannot_be_written_is_left_out(self, statcore: Invoke, install: Callable[..., Path]) -> None:
+        """The others are written, and the command fails in the end."""
+        install("acme-fans", fans=FANS)
+
+        result = statcore("grafana", env=ALONE)
+
+        titles = [panel["title"] for panel in panels(read(result, exit_code=1))]
+        assert ["fan rate", "fan slow", "fan mean"] == [title for title in titles if title.startswith("fan")]
+        assert "container mem (bytes)" in titles
+        for name in ("doubled", "raising", "wider"):
+            assert f"statcore: fan {name} is left out: " in result.stderr
+        assert "no fan" in result.stderr
+
+    def test_a_broken_plugin_is_a_fault(self, statcore: Invoke, install: Callable[..., Path]) -> None:
+        """Its kinds are missing; the others are written, and the command fails in the end."""
+        install("acme-broken", bad="1 / 0")
+
+        assert "container mem (bytes)" in [
+            panel["title"] for panel in panels(read(statcore("grafana", env=ALONE), exit_code=1))
+        ]
+        assert 1 == statcore("rules", env=ALONE).exit_code
+
+    def test_a_broken_preset_is_left_out(self, statcore: Invoke, tmp_path: Path) -> None:
+        """The others are written, and the command fails in the end."""
+        file = tmp_path / "presets.toml"
+        file.write_text(PRESETS.replace('template = "up"', 'template = "up{"'))
+
+        result = statcore("grafana", "--presets", str(file), env=ALONE)
+
+        titles = [panel["title"] for panel in panels(read(result, exit_code=1))]
+        assert ("busy" in titles, "everything" in titles) == (True, False)
+        assert "the preset everything is left out: " in result.stderr
+
+    def test_presets_need_an_extra(self, statcore: Invoke, presets: str, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Without the extra, kinds are written, and a file of presets is an error."""
+        monkeypatch.setitem(sys.modules, "promql_parser", None)
+
+        without = statcore("grafana", env=ALONE)
+        result = statcore("grafana", "--presets", presets, env=ALONE)
+
+        assert ["container"] == [panel["title"] for panel in json.loads(without.stdout)["panels"] if panel["type"] == "row"]
+        assert (1, "") == (result.exit_code, result.stdout)
+        assert "pip install 'statcore[presets]'" in result.stderr
+
+    def test_each_variable_has_a_name_of_its_own(
+        self, statcore: Invoke, install: Callable[..., Path], tmp_path: Path
+    ) -> None:
+        """Names stay apart although their characters are replaced, and from the words of presets, which are not escaped."""
+        install("acme-lifts", lifts=LIFTS)
+        file = tmp_path / "presets.toml"
+        file.write_text(
+            PRESETS.replace('"kernel_id", "agent_id"', '"wing", "lift_group_by", "busy_group_by"').replace(
+                'template = "up"', """template = 'label_replace(up, "a", "$lift_east_wing $1", "b", "(.*)")'"""
+            )
+        )
+
+        dashboard = read(statcore("grafana", "--presets", str(file), env=ALONE), literal=["lift_east_wing"])
+
+        found = variables(dashboard)
+        assert 2 == sum(name.startswith("lift_east_wing") for name in found)
+        assert 2 == sum(name.startswith("lift_east_group_by") for name in found)
+        assert 2 == sum(name.startswith("preset_wing") for name in found)
+        assert 2 == sum(name.startswith("preset_busy_group_by") for name in found)
 
     def test_a_broken_backend_is_an_error(self, statcore: Invoke) -> None:
         """Without the backend's list, metrics would be missing."""
@@ -375,6 +392,25 @@ class TestRules:
             assert all(f'project_id=\\"{ID_1}\\"' in selector for selector in re.findall(r"\{.*?\}", line))
             assert all("project_id" in labels for labels in re.findall(r"by \((.*?)\)", line))
         assert 'record: "agent_id_project_id:container_cpu_util_current:rate2m"' in result.stdout
+
+    def test_rules_that_cannot_be_written_are_left_out(self, statcore: Invoke, install: Callable[..., Path]) -> None:
+        """Each name is recorded once; the other rules are written, and the command fails in the end."""
+        install("acme-fans", fans=FANS)
+        install("acme-lifts", lifts=LIFTS)
+
+        result = statcore("rules", env=ALONE)
+
+        names = re.findall(r'record: "(.*)"', result.stdout)
+        assert (1, len(names)) == (result.exit_code, len(set(names)))
+        assert {
+            "fan:fan_rate:rate5m",
+            "fan:fan_doubled:rate10m",
+            "fan:fan_slow:quantile0_95_rate5m",
+            "fan:fan_mean:avg_avg_over_time1h",
+        } == {name for name in names if name.startswith("fan")}
+        assert "east_wing:lift_a_b:rate5m of lift a_b is left out: a rule of lift a.b has the same name" in result.stderr
+        for name in ("raising", "wider"):
+            assert f"statcore: fan {name} is left out: " in result.stderr
 
     def test_a_kind_without_heavy_queries_has_no_group(self, statcore: Invoke, fake: Any) -> None:
         """The file is valid nevertheless."""

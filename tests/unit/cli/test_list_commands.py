@@ -5,14 +5,16 @@ from __future__ import annotations
 import io
 import json
 import sys
-from typing import Any
+from typing import Any, cast
 
 import attrs
 import pytest
 from rich.console import Console
+from rich.table import Table
 from tests.unit.cli.conftest import ID_1, ID_2, ID_3, ID_4, Invoke, csv_rows
 
 from statcore.errors import UnavailableError
+from statcore.model import StatisticsBatch
 from statcore_cli.output import screen_table, write_table
 
 CPU = {"current": "500", "capacity": "1000", "pct": "50"}
@@ -51,6 +53,7 @@ def test_sessions_as_json(statcore: Invoke) -> None:
         "rx_bytes_per_s": 2000.0,
         "tx_bytes_per_s": None,
         "age_s": None,
+        "devices": None,
         "problem": None,
     } == first
     assert (ID_4, None) == (second["id"], second["cpu_pct"])
@@ -70,6 +73,24 @@ def test_people_read_units_and_programs_read_numbers(statcore: Invoke) -> None:
     )
 
 
+def test_an_agent_has_its_kernels_and_devices(statcore: Invoke, fake: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """People read how many there are of each kind, and programs read the ids."""
+    devices: Any = {"cpu_util": {"0": {}, "1": {}}, "cuda_util": {"GPU-7": {}}, "mem": {"root": {}}}
+
+    async def with_devices(*_: Any) -> StatisticsBatch:
+        return StatisticsBatch([{"node": {}, "devices": devices}])
+
+    monkeypatch.setattr(fake.Store, "fetch_agent_statistics", with_devices)
+
+    header, first = statcore("agents").stdout.splitlines()
+    (agent,) = json.loads(statcore("agents", "--format", "json").stdout)["agents"]
+
+    assert ["ID", "DEVICES", "KERNELS"] == header.split()
+    assert ["i-1", "2 cpu, 1 cuda", "2"] == [part.strip() for part in first.split("  ") if part]
+    assert {"cpu_util": ["0", "1"], "cuda_util": ["GPU-7"], "mem": ["root"]} == agent["devices"]
+    assert [ID_1, ID_2] == agent["kernel_id"]
+
+
 def test_a_list_is_sorted_and_filtered(statcore: Invoke) -> None:
     """Objects without a value come last; a filter is an owner or a part of an id."""
 
@@ -83,10 +104,10 @@ def test_a_list_is_sorted_and_filtered(statcore: Invoke) -> None:
 
 
 def test_nothing_to_list_has_a_remark(statcore: Invoke) -> None:
-    """Standard error says so, and the exit code is 0."""
+    """Standard error says so, there is no empty table, and the exit code is 0."""
     result = statcore("agents", "--filter", "nobody")
 
-    assert 0 == result.exit_code
+    assert (0, "") == (result.exit_code, result.stdout)
     assert "no agents" in result.stderr
 
 
@@ -127,11 +148,14 @@ def test_what_cannot_be_listed_is_one_line(statcore: Invoke, arguments: tuple[st
 
 @pytest.mark.parametrize(("width", "columns"), [(100, ["id", "size", "user"]), (24, ["id", "size"]), (14, ["id"])])
 def test_a_narrow_terminal_leaves_out_the_least_important_columns(width: int, columns: list[str]) -> None:
-    """What is shown is not cut off."""
+    """What is shown is not cut off, the unit of a number included."""
     row = ["6f1b3c9e", "1.5 MB", "somebody"]
-    table = screen_table(["id", "size", "user"], [row], Console(width=width), droppable=["user", "size"])
+    console = Console(width=width, file=io.StringIO())
+    table = screen_table(["id", "size", "user"], [row], console, droppable=["user", "size"])
 
-    assert table is not None
+    assert isinstance(table, Table)
+    console.print(table)
+    assert {"id": "6f1b3c9e", "size": "1.5 MB"}.get(columns[-1], "somebody") in shown_on(console)
     assert columns == [column.header for column in table.columns]
 
 
@@ -143,16 +167,25 @@ def test_a_long_word_in_a_sentence_is_broken_on_a_narrow_terminal() -> None:
         ["id", "size", "problem"], [[ID_1, "1.5 MB", f"kernel {ID_2} is odd"]], console, droppable=["size"]
     )
 
-    assert table is not None
     console.print(table)
     shown = stream.getvalue()
     assert ID_1 in shown
     assert 80 >= max(map(len, shown.splitlines()))
 
 
-def test_a_terminal_that_is_too_narrow_gets_no_table() -> None:
-    """The caller prints whole lines instead."""
-    assert screen_table(["id"], [["6f1b3c9e"]], Console(width=5)) is None
+def test_a_terminal_that_is_too_narrow_for_a_table_shows_lines() -> None:
+    """Each object has all its values with their names, folded to the width but not between a number and its unit."""
+    console = Console(width=16, file=io.StringIO())
+    rows = [["6f1b3c9e", "1.5 MB", "12", "", "somebody"], ["7a", "900 MB", "", "x", "no"]]
+    console.print(screen_table(["id", "size", "count", "odd", "user"], rows, console, droppable=["user"]))
+
+    expected = ["6f1b3c9e", "  size 1.5 MB,", "  count 12, user", "  somebody", "7a", "  size 900 MB,", "  odd x, user no"]
+    assert expected == shown_on(console).splitlines()
+
+
+def shown_on(console: Console) -> str:
+    """Return what a console has printed."""
+    return cast("io.StringIO", console.file).getvalue()
 
 
 def test_top_has_a_row_for_each_kernel(statcore: Invoke) -> None:

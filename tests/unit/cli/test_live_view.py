@@ -33,8 +33,18 @@ def state_of(course: Sequence[float], *, failures: Sequence[str] = ()) -> LiveSt
 def shown_text(course: Sequence[float], *, width: int) -> str:
     """Return the text that a terminal shows for one kernel."""
     stream = io.StringIO()
-    Console(file=stream, width=width).print(state_of(course).screen(heading="here"))
+    console = Console(file=stream, width=width)
+    console.print(state_of(course).screen(console, heading="here"))
     return stream.getvalue()
+
+
+def test_a_very_narrow_terminal_leaves_out_columns() -> None:
+    """The numbers that remain are whole."""
+    text = shown_text([4.0, 8.0], width=45)
+
+    assert ["100.12 %", "999.5 MB"] == [number for number in ("100.12 %", "999.5 MB", "received/s") if number in text]
+    assert "…" not in text
+    assert 45 >= max(map(len, text.splitlines()))
 
 
 @pytest.mark.parametrize("width", [80, 100, 200])
@@ -60,7 +70,8 @@ def test_failures_are_below_the_rows(capsys: pytest.CaptureFixture[str]) -> None
     """In a pipe they are on standard error, and in JSON a list."""
     state = state_of([1.0], failures=["cpu_util: refused"])
     stream = io.StringIO()
-    Console(file=stream, width=100).print(state.screen(heading="here"))
+    console = Console(file=stream, width=100)
+    console.print(state.screen(console, heading="here"))
     state.print("text")
     printed = capsys.readouterr()
 

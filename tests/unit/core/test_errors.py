@@ -25,6 +25,7 @@ from statcore.errors import (
     TimedOutError,
     UnavailableError,
     UnsupportedError,
+    UntrustedServerError,
 )
 
 CLASSES = [kind for _, kind in inspect.getmembers(errors, inspect.isclass) if kind.__module__ == errors.__name__]
@@ -36,6 +37,7 @@ EXAMPLES: list[tuple[StatcoreError, dict[str, object]]] = [
     (UnavailableError("m", service="db:1", retry_after_s=2.5), {"service": "db:1", "retry_after_s": 2.5}),
     (UnavailableError("m"), {"service": "", "retry_after_s": None}),
     (AccessDeniedError("m", service="db:1"), {"service": "db:1"}),
+    (UntrustedServerError("m", service="db:1"), {"service": "db:1"}),
     (TimedOutError("m", timeout_s=1.5), {"timeout_s": 1.5}),
     (ProtocolError("m"), {}),
     (MalformedEntryError("m", key="k", metric="mem"), {"key": "k", "metric": "mem"}),

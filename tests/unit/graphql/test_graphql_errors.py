@@ -5,12 +5,12 @@ from __future__ import annotations
 import json
 import logging
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, cast
 
 import attrs
 import pytest
 import strawberry
-from tests.support.graphql_host import Host, inventory_of, session_id
+from tests.support.graphql_host import CountedStatistics, Host, inventory_of, session_id
 from tests.support.lazy_entries import Lazy
 
 from statcore.errors import (
@@ -197,6 +197,23 @@ async def test_the_objects_and_values_of_a_request_are_limited() -> None:
     lists = " ".join(f"list{number}: compute_session_list {{ total_count }}" for number in range(4))
     answer = await host.execute(f"{{ {lists} }}")
     assert {"list3": None} == {name: found for name, found in answer.data.items() if found is None}
+
+
+@pytest.mark.parametrize(("name", "ids"), [("compute_session_list", 10), ("kernel_list", 5), ("agent_list", 3)])
+async def test_the_statistics_that_a_list_is_sorted_by_are_limited(name: str, ids: int) -> None:
+    """Those of all objects count, whatever the limit of the page, and of a session with its kernels; none is read."""
+    query = f'{{ {name}(limit: 1, sort: "-mem_bytes") {{ total_count }} }}'
+
+    within = await Host(inventory=inventory_of(5), limits={"max_ids": ids + 1}).execute_cleanly(query)
+    host = Host(inventory=inventory_of(5), limits={"max_ids": ids - 1})
+    answer = await host.execute(query)
+
+    assert within[name]["total_count"] <= ids
+    assert [("LimitError", "ids")] == [
+        (error["extensions"]["code"], error["extensions"]["limit"]) for error in answer.errors
+    ]
+    assert "sort" in answer.errors[0]["message"]
+    assert [] == cast("CountedStatistics", host.statistics).reads
 
 
 async def test_an_entry_that_is_missing_with_a_problem_is_an_error_with_its_kind() -> None:

@@ -10,19 +10,25 @@ import attrs
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.support.graphql_host import Host, endpoint_id, inventory_of, session_id
+from tests.support.graphql_host import Host, endpoint_id, inventory_of, kernel_id, session_id
 from tests.support.turns import counting_turns
 
 from statcore.errors import UnsupportedError
 from statcore.model import StatisticsBatch
-from statcore.model.inventory import SessionRecord
+from statcore.model.inventory import KernelRecord, SessionRecord
 from statcore_graphql.schema import encode_response, lists
 from statcore_graphql.schema.query import DEFAULT_LIMIT, MAX_LIMIT
 from statcore_memory import MemoryInventory, MemoryStatistics
 
-LISTS = {"compute_session_list": "session_id", "endpoint_list": "endpoint_id", "agent_list": "agent_id"}
+LISTS = {
+    "compute_session_list": "session_id",
+    "kernel_list": "kernel_id",
+    "endpoint_list": "endpoint_id",
+    "agent_list": "agent_id",
+}
 EXPECTED = {
     "compute_session_list": [session_id(number) for number in range(12)],
+    "kernel_list": [kernel_id(number) for number in range(12)],
     "endpoint_list": [endpoint_id(number) for number in range(5)],
     "agent_list": ["i-0", "i-1", "i-2"],
 }
@@ -124,6 +130,18 @@ async def test_a_session_is_found_by_its_id(host: Host) -> None:
     for spelled in (session_id(4), session_id(4).replace("-", "").upper()):
         assert {"compute_session": expected} == await host.execute_cleanly(query, id=spelled)
     assert {"compute_session": None} == await host.execute_cleanly(query, id=session_id(999))
+
+
+async def test_a_kernel_without_a_session_is_listed() -> None:
+    """Its session is null, and it has statistics as other kernels have."""
+    inventory = inventory_of(1)
+    inventory.register_kernel(KernelRecord(kernel_id=kernel_id(7), agent_id="i-9"))
+    query = "{ kernel_list(%s) { items { kernel_id session_id agent_id live_stat } } }"
+
+    listed = await Host(inventory=inventory).execute_cleanly(query % 'filter: ["i-9"]')
+
+    expected = {"kernel_id": kernel_id(7), "session_id": None, "agent_id": "i-9", "live_stat": None}
+    assert {"kernel_list": {"items": [expected]}} == listed
 
 
 class CanonicalInventory(MemoryInventory):

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import gc
 import math
 import sys
+import tracemalloc
 from array import array
 from collections.abc import Iterator
 from typing import Any
@@ -74,6 +76,7 @@ def test_columns_of_a_batch_are_text(texts: dict[str, list[str | None]]) -> None
     assert texts == table.to_pydict()
 
 
+NO_SAMPLES: dict[str, Any] = {"labels": {"kernel_id": "k1"}, "timestamps": array("d"), "values": array("d")}
 RESULT = MatrixResult(
     series=(
         Series(labels={"kernel_id": "k1"}, timestamps=array("d", [1.0, 2.5]), values=array("d", [0.5, math.inf])),
@@ -96,6 +99,75 @@ def test_the_types_are_those_of_the_samples() -> None:
     } == types
 
 
+def test_nan_is_a_value_and_not_null() -> None:
+    """Only labels are ever missing."""
+    table = pyarrow.table(RESULT)
+
+    assert {"kernel_id": 1, "agent_id": 2, "timestamp": 0, "value": 0} == {
+        name: table[name].null_count for name in table.column_names
+    }
+    assert math.isnan(table["value"][2].as_py())
+
+
+@pytest.mark.parametrize("result", [MatrixResult(series=()), MatrixResult(series=(Series(**NO_SAMPLES),))])
+def test_an_empty_result_has_columns(result: MatrixResult) -> None:
+    """A frame of it can be joined to others: the columns have their types."""
+    table = pyarrow.table(result)
+    table.validate(full=True)
+    labels = [label for series in result.series for label in series.labels]
+    assert (0, [*labels, "timestamp", "value"]) == (table.num_rows, table.column_names)
+    assert [pyarrow.timestamp("ms", tz="UTC"), pyarrow.float64()] == table.schema.types[-2:]
+    for library, method in (("pandas", result.to_pandas), ("polars", result.to_polars)):
+        pytest.importorskip(library)
+        assert (0, len(labels) + 2) == method().shape
+
+
+def test_columns_without_rows_have_types() -> None:
+    """A batch of no ids still has its fields."""
+    table = pyarrow.table(StatisticsColumns({"mem.current": Column(())}, problems={}, ages_s={}))
+
+    assert (0, [pyarrow.large_string()]) == (table.num_rows, table.schema.types)
+
+
+def test_a_large_result_is_whole() -> None:
+    """Texts are repeated and nulls are packed in the right rows, beyond the 64 KiB and 8 rows of small cases."""
+    series = tuple(
+        Series(
+            labels={"kernel_id": f"kernel-{number}"} if number % 3 else {},
+            timestamps=array("d", range(number, number + 997)),
+            values=array("d", [float(number)]) * 997,
+        )
+        for number in range(100)
+    )
+
+    table = pyarrow.table(MatrixResult(series=series))
+
+    table.validate(full=True)
+    expected = [f"kernel-{number}" if number % 3 else None for number in range(100) for _ in range(997)]
+    assert expected == table["kernel_id"].to_pylist()
+    assert [float(number) for number in range(100) for _ in range(997)] == table["value"].to_pylist()
+
+
+@pytest.mark.parametrize("reader", ["nobody", "pyarrow", "polars"])
+def test_memory_is_released(reader: str) -> None:
+    """A hundred exports, read or not, leave nothing behind: the buffers belong to Python, which counts them."""
+    read = {"nobody": lambda _: None, "pyarrow": pyarrow.table, "polars": pytest.importorskip("polars").DataFrame}[reader]
+    values = array("d", range(1000))
+    result = MatrixResult(series=(Series(labels={"kernel_id": "k" * 36}, timestamps=values, values=values),))
+    for _ in range(10):
+        read(result)
+    tracemalloc.start()
+    try:
+        for _ in range(100):
+            read(result)
+            result.__arrow_c_stream__()
+        gc.collect()
+        held, _ = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert held < pyarrow.table(result).nbytes
+
+
 def test_a_requested_schema_is_no_error() -> None:
     """A consumer may always name one, and casts by itself."""
     schema = pyarrow.table(RESULT).schema
@@ -112,6 +184,7 @@ def test_pandas_reads_a_result() -> None:
     assert isinstance(frame, pandas.DataFrame)
     assert ["kernel_id", "agent_id", "timestamp", "value"] == list(frame.columns)
     assert [1.0, 2.5, 1.0] == [time.timestamp() for time in frame["timestamp"]]
+    assert "UTC" == str(frame["timestamp"].dt.tz)
     assert [0.5, math.inf] == frame["value"].tolist()[:2]
     assert math.isnan(frame["value"].tolist()[2])
 
@@ -125,6 +198,8 @@ def test_polars_reads_a_result() -> None:
     assert isinstance(frame, polars.DataFrame)
     assert ["k1", "k1", None] == frame["kernel_id"].to_list()
     assert [1.0, 2.5, 1.0] == [time.timestamp() for time in frame["timestamp"].to_list()]
+    assert polars.Datetime("ms", "UTC") == frame.schema["timestamp"]
+    assert (0, 1) == (frame["value"].null_count(), frame["value"].is_nan().sum())
 
 
 @pytest.mark.parametrize(

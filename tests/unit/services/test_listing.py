@@ -12,7 +12,7 @@ import attrs
 import pytest
 from tests.support.lazy_entries import Lazy
 
-from statcore.errors import InputError, MalformedEntryError, UnavailableError
+from statcore.errors import InputError, LimitError, MalformedEntryError, UnavailableError
 from statcore.model import StatisticsBatch
 from statcore.model.inventory import EndpointRecord, KernelRecord, ReplicaRecord, SessionRecord
 from statcore.runtime import Runtime
@@ -219,7 +219,7 @@ async def test_a_cursor_of_another_sort_is_refused() -> None:
         await listing_of().read(KERNELS, sort="-id", after=cursor)
 
 
-async def test_ten_thousand_sessions_do_not_hold_the_event_loop(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_ten_thousand_sessions_do_not_hold_the_event_loop() -> None:
     """No part between two turns has more than a few thousand of the objects to work on."""
     inventory = MemoryInventory()
     for number in range(10_000):
@@ -227,14 +227,10 @@ async def test_ten_thousand_sessions_do_not_hold_the_event_loop(monkeypatch: pyt
     store = Planted({id_of(number): {"mem": {"current": str(number % 97)}} for number in range(10_000)})
     listing = ObjectListing(inventory, StatisticsRepository(StatisticsStatefulSource(store)))
     converted_in_turn = [0]
-    convert = Figures.of_entry.__func__  # type: ignore[attr-defined]
 
-    def counted(cls: type[Figures], *arguments: Any, **named: Any) -> Figures:
+    def counted(*arguments: Any, **named: Any) -> Figures:
         converted_in_turn[-1] += 1
-        figures: Figures = convert(cls, *arguments, **named)
-        return figures
-
-    monkeypatch.setattr(Figures, "of_entry", classmethod(counted))
+        return Figures.of_entry(*arguments, **named)
 
     async def count_turns() -> None:
         while True:
@@ -242,12 +238,31 @@ async def test_ten_thousand_sessions_do_not_hold_the_event_loop(monkeypatch: pyt
             converted_in_turn.append(0)
 
     counting = asyncio.create_task(count_turns())
-    page = await listing.read(SESSIONS, sort="-mem_bytes", filters=[USER], limit=100)
+    page = await listing.read(attrs.evolve(SESSIONS, figures=counted), sort="-mem_bytes", filters=[USER], limit=100)
     counting.cancel()
 
     assert (100, 10_000, [96.0] * 100) == (len(page.items), page.total_count, memory_of(page))
     assert 10_000 == sum(converted_in_turn)
     assert max(converted_in_turn) <= 256
+
+
+class Plain:
+    """An `InventoryPort` that has no methods of other ports, over another inventory."""
+
+    def __init__(self, inventory: MemoryInventory) -> None:
+        """Wrap the inventory."""
+        self._inventory = inventory
+
+    def __getattr__(self, name: str) -> Any:
+        """Return a method of `InventoryPort`."""
+        if name in {"find_agents", "find_kernels", "list_kernels"}:
+            raise AttributeError(name)
+        return getattr(self._inventory, name)
+
+
+def plain(inventory: Any) -> Any:
+    """Return the inventory without the methods of other ports."""
+    return Plain(inventory)
 
 
 class TwoPlaces(MemoryInventory):
@@ -264,7 +279,7 @@ class TwoPlaces(MemoryInventory):
 
 async def test_a_kernel_in_two_sessions_is_listed_once() -> None:
     """Otherwise a page could end between its two places."""
-    page = await attrs.evolve(listing_of(), inventory=TwoPlaces()).read(KERNELS)
+    page = await attrs.evolve(listing_of(), inventory=plain(TwoPlaces())).read(KERNELS)
 
     assert ([KERNEL_1], 1) == (ids(page), page.total_count)
 
@@ -278,17 +293,20 @@ async def test_a_confined_list_has_and_counts_only_its_scope() -> None:
     confined = confine(runtime, Scope.of(user_id=USER))
     mine = ObjectListing(confined.inventory, confined.repository)
     cursor = (await listing.read(KERNELS, sort="-mem_bytes", limit=2)).next_cursor
+    alone = KernelRecord(kernel_id=REPLICA, user_id=USER)
+    for record in (alone, KernelRecord(kernel_id=id_of(20), user_id=id_of(21))):
+        cast("MemoryInventory", listing.inventory).register_kernel(record)
 
     expectations: list[tuple[ObjectKind[Any], list[str]]] = [
         (SESSIONS, [SESSION_1]),
-        (KERNELS, [KERNEL_1, KERNEL_2]),
+        (KERNELS, [KERNEL_1, KERNEL_2, REPLICA]),
         (ENDPOINTS, [ENDPOINT]),
     ]
     for kind, expected in expectations:
         page = await mine.read(kind, figures=True)
         assert (expected, len(expected)) == (ids(page), page.total_count)
     assert [] == ids(await mine.read(KERNELS, filters=[f"kernel_id={KERNEL_3}"]))
-    assert [KERNEL_2] == ids(await mine.read(KERNELS, sort="-mem_bytes", after=cursor))
+    assert [REPLICA, KERNEL_2] == ids(await mine.read(KERNELS, sort="-mem_bytes", after=cursor))
     (endpoint,) = (await mine.read(ENDPOINTS, figures=True)).items
     assert (Figures(), ()) == (endpoint.figures, endpoint.kernel_ids)
 
@@ -318,18 +336,54 @@ async def test_what_cannot_be_read_is_not_known() -> None:
 
 async def test_agents_without_known_owners_are_listed() -> None:
     """An inventory need not find agents by id."""
+    listing = listing_of()
 
-    class Plain:
-        """An `InventoryPort` that is not an `OwnerInventoryPort`."""
+    page = await attrs.evolve(listing, inventory=plain(listing.inventory)).read(AGENTS)
 
-        def __getattr__(self, name: str) -> Any:
-            """Return a method of the inventory in memory."""
-            if name in {"find_agents", "find_kernels"}:
-                raise AttributeError(name)
-            return getattr(listing_of().inventory, name)
+    assert [
+        ("i-1", {"agent_id": ["i-1"], "kernel_id": [KERNEL_1, KERNEL_3]}),
+        ("i-2", {"agent_id": ["i-2"], "kernel_id": [KERNEL_2]}),
+    ] == [(item.object_id, item.labels) for item in page.items]
 
-    page = await attrs.evolve(listing_of(), inventory=cast("Any", Plain())).read(AGENTS)
 
-    assert [("i-1", {"agent_id": ["i-1"]}), ("i-2", {"agent_id": ["i-2"]})] == [
-        (item.object_id, item.labels) for item in page.items
-    ]
+async def test_a_kernel_without_a_session_is_listed() -> None:
+    """It has no session, and is selected by its owners."""
+    listing = listing_of()
+    alone = KernelRecord(kernel_id=REPLICA, agent_id="i-3", project_id=PROJECT)
+    cast("MemoryInventory", listing.inventory).register_kernel(alone)
+
+    page = await listing.read(KERNELS, filters=["agent_id=i-3"])
+
+    assert ([alone], 1) == ([item.record for item in page.items], page.total_count)
+    assert {"kernel_id": [REPLICA], "agent_id": ["i-3"], "project_id": [PROJECT]} == page.items[0].labels
+    assert 4 == (await listing.read(KERNELS)).total_count
+
+
+async def test_an_agent_has_its_devices() -> None:
+    """They are known by their metrics; garbage in their place is no device."""
+    devices = {"cpu_util": {"1": {}, "0": {}}, "cuda_util": {"GPU-7": {}}, "odd": 5}
+    store = Planted({"i-1": {"node": {}, "devices": devices}, "i-2": {"devices": 7}})
+
+    first, second = (await listing_of(store).read(AGENTS, figures=True)).items
+
+    assert Figures(age_s=2.5, devices={"cpu_util": ["0", "1"], "cuda_util": ["GPU-7"]}) == first.figures
+    assert Figures(age_s=2.5) == second.figures
+
+
+@pytest.mark.parametrize(("kind", "expected"), [(SESSIONS, 5), (KERNELS, 3), (AGENTS, 2), (ENDPOINTS, 2)])
+async def test_statistics_are_counted_before_they_are_read(kind: ObjectKind[Any], expected: int) -> None:
+    """A session or endpoint counts with its kernels; what the count raises ends the read, and nothing is read."""
+    counts: list[int] = []
+
+    def refuse(count: int) -> None:
+        counts.append(count)
+        raise LimitError("too many", limit="ids")
+
+    store = Planted()
+    listing = attrs.evolve(listing_of(store), count=refuse)
+
+    await listing.read(kind)
+    for options in ({"sort": "mem_bytes"}, {"figures": True}):
+        with pytest.raises(LimitError):
+            await listing.read(kind, **cast("Any", options))
+    assert ([expected] * 2, []) == (counts, store.reads)

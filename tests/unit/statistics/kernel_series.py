@@ -17,6 +17,7 @@ from statcore_memory import MemoryMetrics
 
 NOW = datetime(2026, 11, 22, 10, tzinfo=UTC)
 SERIES = "backendai_container_utilization"
+NODES = "backendai_device_utilization"
 
 
 def id_of(number: int) -> str:
@@ -72,7 +73,7 @@ class Recording:
 
     async def query_utilization(self, querier: Any, time_range: QueryTimeRange, /, **_options: Any) -> MatrixResult:
         """Answer after a few turns of the event loop."""
-        assert SERIES == querier.name()
+        assert querier.name() in {SERIES, NODES}
         self.queries.append((dict(querier.labels()), list(querier.group_by_labels()), time_range))
         self.under_way += 1
         self.most = max(self.most, self.under_way)

@@ -8,8 +8,16 @@ import traceback
 import pytest
 from redis import exceptions as driver
 
-from statcore.errors import AccessDeniedError, ClosedError, ProtocolError, StatcoreError, UnavailableError, UnsupportedError
-from statcore_valkey.error_mapping import RedirectError, from_driver, is_retryable
+from statcore.errors import (
+    AccessDeniedError,
+    ClosedError,
+    ProtocolError,
+    StatcoreError,
+    UnavailableError,
+    UnsupportedError,
+    UntrustedServerError,
+)
+from statcore_valkey.error_mapping import RedirectError, from_driver
 
 
 @pytest.mark.parametrize(
@@ -40,6 +48,11 @@ from statcore_valkey.error_mapping import RedirectError, from_driver, is_retryab
         (driver.AskError("3999 /run/other.sock:0"), UnavailableError, "without a port"),
         (driver.ClusterCrossSlotError("Keys don't hash to the same slot"), UnsupportedError, "part of a cluster"),
         (driver.ResponseError("SELECT is not allowed in cluster mode"), UnsupportedError, "not allowed in cluster mode"),
+        (
+            driver.ResponseError("unknown command 'SELECT', with args beginning with: '2' "),
+            UnsupportedError,
+            "as a sentinel",
+        ),
         (driver.ResponseError("DB index is out of range"), ProtocolError, "DB index is out of range"),
         (driver.InvalidResponse("Protocol Error"), ProtocolError, "Protocol Error"),
         (RuntimeError("Task got Future attached to a different loop"), ClosedError, "belongs to another event loop"),
@@ -54,7 +67,7 @@ def test_it_becomes_ours(raised: Exception, expected: type[StatcoreError], shown
     assert "Valkey at store:6379" in str(error)
     assert shown in str(error)
     assert (expected is AccessDeniedError) == ("'reader'" in str(error))
-    assert (expected is UnavailableError) == is_retryable(error)
+    assert (expected is UnavailableError) == error.retryable
     assert "Valkey at store:6379" == getattr(error, "service", "Valkey at store:6379")
 
 
@@ -90,4 +103,5 @@ def test_a_certificate_that_is_not_trusted_is_not_tried_again() -> None:
     """Another attempt would meet the same certificate."""
     raised = driver.ConnectionError("certificate verify failed")
     raised.__context__ = ssl.SSLCertVerificationError("certificate verify failed")
-    assert not is_retryable(from_driver(raised, service="", user=""))
+    error = from_driver(raised, service="", user="")
+    assert (UntrustedServerError, False) == (type(error), error.retryable)

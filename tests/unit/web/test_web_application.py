@@ -146,12 +146,9 @@ async def test_a_probe_that_goes_away_leaves_the_check_to_the_others() -> None:
         await first
 
 
-async def test_the_page_names_the_path_of_the_schema() -> None:
-    """A host may put all routes below a prefix; the page loads nothing."""
+async def test_a_host_may_put_all_routes_below_a_prefix() -> None:
+    """Without the prefix, the paths are the host's."""
     async with serving(prefix="/live/statistics") as client:
-        page = await client.get("/live/statistics/explorer")
-        assert "/live/statistics/graphql" in await page.text()
-        assert page.headers["Content-Security-Policy"].startswith("default-src 'none'")
         assert 404 == (await client.get("/graphql")).status
         assert 200 == (await client.post("/live/statistics/graphql", json={"query": QUERY})).status
 

@@ -12,6 +12,7 @@ import attrs
 
 from statcore import InputError
 from statcore.model import MatrixResult, QueryTimeRange, VectorResult
+from statcore.ports import ServerFacts
 from statcore.promql import RATE_INTERVAL, Selector, check_points, utilization_query
 from statcore.queriers import UtilizationMetricQuerier
 from statcore_prometheus import PrometheusClient, PrometheusOptions
@@ -192,6 +193,10 @@ class VictoriaMetricsClient:
     async def diagnose(self) -> str | None:
         """Return what is wrong while a storage node of a cluster is missing, and what to do; None if none is missing."""
         return await self._of_text.find_missing_data()
+
+    async def server_facts(self) -> Sequence[ServerFacts]:
+        """Return clock, permissions and certificate of each server."""
+        return await self._of_text.server_facts()
 
     async def aclose(self) -> None:
         """Close the connections; closing twice is allowed."""

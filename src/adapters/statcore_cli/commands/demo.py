@@ -10,11 +10,14 @@ from typing import Final
 
 import click
 
+from statcore.concurrency import run_both
+from statcore.errors import InputError
 from statcore.plugins.registry import PluginRegistry
 from statcore_cli.command_context import CommandContext
 from statcore_cli.command_line import setting_options
 from statcore_cli.demo.pipeline import (
     AGENT_ID,
+    RATE_INTERVAL,
     embedded_pipeline,
     run_rounds,
     running_children,
@@ -24,11 +27,16 @@ from statcore_cli.event_loop import run, stop_on_signals
 from statcore_cli.live_view import LiveState
 
 _ROUNDS_ONCE: Final = 10
+_DRAIN_S: Final = 5.0
 
 
 @click.command(
     params=[
         click.Option(["--once"], is_flag=True, help="Run for about ten seconds, print the last state, and end."),
+        click.Option(
+            ["--serve"], is_flag=True, help="Serve GraphQL, an explorer and metrics over HTTP, and print the URL."
+        ),
+        click.Option(["--port"], type=click.IntRange(0, 65_535), help="The port of --serve.  [default: a free one]"),
         click.Option(["--servers"], is_flag=True, help="Use a real Valkey and a real Prometheus, found on PATH."),
         click.Option(
             ["--format", "output_format"],
@@ -43,11 +51,14 @@ _ROUNDS_ONCE: Final = 10
 Examples:
     statcore demo
     statcore demo --servers
+    statcore demo --serve
     statcore demo --once --format json | jq .utilization.cpu_util
 """,
 )
 @click.pass_context
-def command(ctx: click.Context, /, *, once: bool, servers: bool, output_format: str, **_: object) -> None:
+def command(
+    ctx: click.Context, /, *, once: bool, serve: bool, port: int | None, servers: bool, output_format: str, **_: object
+) -> None:
     """Show live statistics and utilization of real processes, from collector to screen.
 
     Starts a few child processes with different loads, collects them every second, and reads their statistics back. By
@@ -57,7 +68,12 @@ def command(ctx: click.Context, /, *, once: bool, servers: bool, output_format: 
     JSON is {"loads": {ID: title}, "kernels": {ID: statistics}, "ages_s": {ID: seconds}, "problems": {ID: problem},
     "utilization": {metric: [{"labels", "timestamps", "values"}]}, "failures": [message, ...]}.
     """
+    if (once and serve) or (port is not None and not serve):
+        raise InputError("--serve runs until it is stopped, so not with --once; --port needs --serve")
     registry = CommandContext.of(ctx).registry
+    if serve:
+        asyncio.run(_serve(registry, servers=servers, port=port or 0))
+        return
     if not once:
         asyncio.run(_run_until_stopped(registry, servers=servers, output_format=output_format))
         return
@@ -100,4 +116,37 @@ async def _run_until_stopped(registry: PluginRegistry, *, servers: bool, output_
         heading = f"live statistics and utilization {where}; Ctrl-C ends it"
         with Live(auto_refresh=False, screen=True) as live:
             async for state in states:
-                live.update(state.screen(heading=heading), refresh=True)
+                live.update(state.screen(live.console, heading=heading), refresh=True)
+
+
+async def _serve(registry: PluginRegistry, *, servers: bool, port: int) -> None:
+    """Collect, and serve what is collected to this machine, until a signal."""
+    from aiohttp import web  # noqa: PLC0415 - only --serve needs it
+
+    from statcore_web import attach  # noqa: PLC0415
+    from statcore_web.browsers import LOOPBACK_HOSTS, BrowserRules  # noqa: PLC0415
+    from statcore_web.process import listen, serve_until_stopped, url_of  # noqa: PLC0415
+
+    ended = asyncio.Event()
+
+    def announce(state: str) -> None:
+        if state == "ready":
+            click.echo(url_of(listener, tls=False))
+            sys.stdout.flush()
+        else:
+            ended.set()
+
+    with listen("127.0.0.1", port) as listener, stop_on_signals() as stop:
+        async with (server_pipeline if servers else embedded_pipeline)(registry) as pipeline:
+            with running_children(AGENT_ID) as children:
+
+                async def collect() -> None:
+                    async with aclosing(run_rounds(pipeline, children, ended)) as states:
+                        async for _ in states:
+                            pass
+
+                app = web.Application()
+                browsers = BrowserRules(hosts=LOOPBACK_HOSTS)
+                attach(app, pipeline.runtime, registry, rate_interval=RATE_INTERVAL, browsers=browsers)
+                serving = serve_until_stopped(app, listener, stop, drain_s=_DRAIN_S, announce=announce)
+                await run_both(serving, collect())

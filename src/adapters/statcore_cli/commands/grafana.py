@@ -9,10 +9,9 @@ import click
 
 from statcore.errors import MissingExtraError
 from statcore.promql.templates import Preset
-from statcore_cli.command_context import CommandContext
 from statcore_cli.command_line import setting_options
-from statcore_cli.exports.command_options import export_options, queries_by_kind, remark, scope_matchers, write_export
 from statcore_cli.exports.dashboard import Dashboard
+from statcore_cli.exports.export import Export, export_options
 from statcore_cli.standard_output import plugin_code
 
 
@@ -35,35 +34,37 @@ def command(ctx: click.Context, /, scope: tuple[str, ...], output: Path | None, 
     With --metrics-url, the metrics are those that the backend has. Otherwise they are those that the plugins name.
 
     A scope is in every query of the dashboard. Whoever may edit the dashboard or query the data source can read more.
+
+    Exits with 1 if a query or a preset is left out because it is broken. The rest is written.
     """
-    context = CommandContext.of(ctx)
-    matchers = scope_matchers(scope)
-    queries = queries_by_kind(context)
-    presets = _presets(context, is_scoped=bool(matchers))
+    export = Export.of(ctx, scope=scope)
+    queries = export.queries_by_kind()
+    presets = _presets(export)
     with plugin_code():
         dashboard = Dashboard(
             queries=queries,
             presets=presets,
-            matchers=matchers,
-            normalization_interval_s=context.settings.normalization_interval_s,
+            matchers=export.matchers,
+            normalization_interval_s=export.context.settings.normalization_interval_s,
+            on_fault=export.leave_out_broken,
         ).to_json()
-    write_export(f"{json.dumps(dashboard, indent=2)}\n", output)
+    ctx.exit(export.write(f"{json.dumps(dashboard, indent=2)}\n", output))
 
 
-def _presets(context: CommandContext, *, is_scoped: bool) -> list[Preset]:
+def _presets(export: Export) -> list[Preset]:
     """Return the presets; within a scope without those that read the series of all owners."""
     try:
-        catalog = context.presets()
+        catalog = export.context.presets()
     except MissingExtraError:
-        if context.settings.presets:
+        if export.context.settings.presets:
             raise
         return []  # without the extra, no plugin has presets
     for name, fault in catalog.faults.items():
-        remark(f"the preset {name} is left out: {fault}")
+        export.leave_out_broken(f"the preset {name}", fault)
     presets: list[Preset] = []
     for preset in catalog.presets.values():
-        if is_scoped and preset.template.unconfined is not None:
-            remark(f"the preset {preset.name} is left out: one of its selectors has no ${{{{ labels }}}} for the scope")
+        if export.matchers and preset.template.unconfined is not None:
+            export.leave_out(f"the preset {preset.name}", "one of its selectors has no ${{ labels }} for the scope")
         else:
             presets.append(preset)
     return presets

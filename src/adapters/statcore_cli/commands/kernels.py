@@ -65,8 +65,8 @@ def command(
 ) -> None:
     """List the kernels, or show the live statistics of kernels or sessions.
 
-    Without ID, the kernels of all sessions are listed with their owners and main figures. The list, its options and its
-    JSON are as of `statcore sessions`, and the rest of this text is about IDs.
+    Without ID, all kernels are listed with their owners and main figures. `statcore sessions --help` describes the list and
+    its JSON, where the name of the list is "kernels". The rest of this text is about IDs.
 
     ID is the UUID of a kernel or a session; the statistics of all IDs are read in one request. The statistics of a session
     are combined from its kernels; the metric backend, if it is configured, says which kernels a session has.

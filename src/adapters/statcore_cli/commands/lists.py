@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any, Final
 
 import attrs
 import click
-from click.shell_completion import CompletionItem
 from rich.filesize import decimal
 
 from statcore.queriers.container import OWNER_LABELS
@@ -29,16 +28,16 @@ from statcore.services.listing import (
     ObjectListing,
 )
 from statcore_cli.command_context import CommandContext
-from statcore_cli.command_line import format_option, setting_options
+from statcore_cli.command_line import completing, format_option, setting_options
 from statcore_cli.event_loop import run, run_until_stopped
 from statcore_cli.output import screen_table, write, write_json, write_table
-from statcore_cli.scope_option import complete_owner_label
 from statcore_cli.watching import INTERVAL_S, watch
 
 if TYPE_CHECKING:
     from rich.console import Console, RenderableType
 
 _KERNELS: Final = "kernels"
+_DEVICES: Final = "devices"
 _HEADERS: Final = {
     "id": "id",
     "cpu_pct": "cpu",
@@ -48,19 +47,29 @@ _HEADERS: Final = {
     "rx_bytes_per_s": "received/s",
     "tx_bytes_per_s": "sent/s",
     "age_s": "age",
+    _DEVICES: _DEVICES,
     _KERNELS: _KERNELS,
     **{label: label.removesuffix("_id") for label in OWNER_LABELS[1:]},
     "problem": "problem",
 }
 """The header of each column of the table for people."""
+_UTILIZATION: Final = "_util"
 _DROPPABLE: Final = (
-    *("project", "user", "acc memory", "accelerators", "sent/s", "received/s", "agent", "session", _KERNELS, "age"),
+    *(
+        "project",
+        "user",
+        "acc memory",
+        "accelerators",
+        "sent/s",
+        "received/s",
+        _DEVICES,
+        "agent",
+        "session",
+        _KERNELS,
+        "age",
+    ),
 )
 """The headers that a narrow terminal leaves out, the least important first."""
-
-
-def _complete_sort(_: click.Context, __: click.Parameter, incomplete: str) -> list[CompletionItem]:
-    return [CompletionItem(name) for name in SORTS if name.startswith(incomplete)]
 
 
 def list_options() -> list[click.Parameter]:
@@ -70,14 +79,14 @@ def list_options() -> list[click.Parameter]:
             ["--sort"],
             metavar="NAME",
             help=f"{', '.join(SORTS)}; - in front sorts in descending order.  [default: id]",
-            shell_complete=_complete_sort,
+            shell_complete=completing(lambda _: SORTS),
         ),
         click.Option(
             ["--filter", "filters"],
             metavar="TEXT",
             multiple=True,
             help="A part of an id, or LABEL=ID such as user_id=ID, to list only what has it. If repeated, all must match.",
-            shell_complete=complete_owner_label,
+            shell_complete=completing(lambda _: OWNER_LABELS, ending="="),
         ),
         click.Option(["--watch"], is_flag=True, help=f"Read again every {INTERVAL_S:g} seconds, until Ctrl-C."),
     ]
@@ -134,18 +143,19 @@ class ListCommand:
 
         heading = f"{page.total_count} {self.kind.name} at {datetime.now().astimezone():%H:%M:%S}; Ctrl-C ends it"
         table = screen_table([*_HEADERS.values()], _text_rows(page), console, droppable=_DROPPABLE)
-        return Group(Text(heading), table or Text("the terminal is too narrow for the table"))
+        return Group(Text(heading), table) if page.items else Text(heading)
 
     def _print(self, page: ListPage[Any]) -> None:
         if self.output_format == "text":
-            write_table([*_HEADERS.values()], _text_rows(page), droppable=_DROPPABLE)
-            if not page.items:
+            if page.items:
+                write_table([*_HEADERS.values()], _text_rows(page), droppable=_DROPPABLE)
+            else:
                 click.echo(f"statcore: no {self.kind.name}: none exists, or none matches the filters", err=True)
         elif self.output_format == "json":
             items = [_document(item) for item in page.items]
             write_json({self.kind.name: items, "total_count": page.total_count})
         else:
-            columns = ["id", *OWNER_LABELS[1:], _KERNELS, *FIGURES, "problem"]
+            columns = ["id", *OWNER_LABELS[1:], _KERNELS, *FIGURES, _DEVICES, "problem"]
             write(self.output_format, columns, map(_csv_row, page.items), dict)
 
 
@@ -161,15 +171,29 @@ def _document(item: ListedObject[Any]) -> dict[str, Any]:
 def _csv_row(item: ListedObject[Any]) -> list[str]:
     values = [item.value(name) for name in ("id", *OWNER_LABELS[1:], _KERNELS, *FIGURES)]
     cells = ["" if value is None else value if isinstance(value, str) else f"{value:.15g}" for value in values]
-    return [*cells, _figures(item).problem or ""]
+    return [*cells, _devices(item), _figures(item).problem or ""]
 
 
 def _text_rows(page: ListPage[Any]) -> Iterator[list[str]]:
     for item in page.items:
-        yield [(_figures(item).problem or "") if name == "problem" else _shown(item, name) for name in _HEADERS]
+        yield [_shown(item, name) for name in _HEADERS]
+
+
+def _devices(item: ListedObject[Any]) -> str:
+    """Return how many devices of each kind have a utilization, such as "8 cpu, 2 cuda"."""
+    by_metric = _figures(item).devices or {}
+    return ", ".join(
+        f"{len(ids)} {metric.removesuffix(_UTILIZATION)}"
+        for metric, ids in by_metric.items()
+        if metric.endswith(_UTILIZATION)
+    )
 
 
 def _shown(item: ListedObject[Any], name: str) -> str:
+    if name == "problem":
+        return _figures(item).problem or ""
+    if name == _DEVICES:
+        return _devices(item)
     value = item.value(name)
     is_itself = value == item.object_id or (name == _KERNELS and list(item.kernel_ids) == [item.object_id])
     return "" if is_itself and name != "id" else _cell(name, value)
@@ -209,8 +233,9 @@ def _list_command(kind: ObjectKind[Any], *, text: str) -> click.Command:
     the statistics were written.
 
     JSON is {{"{kind.name}": [{{"id", "kernel_id", "session_id", "agent_id", "user_id", "project_id", "cpu_pct",
-    "mem_bytes", "accelerator_pct", "accelerator_mem_bytes", "rx_bytes_per_s", "tx_bytes_per_s", "age_s", "problem"}}],
-    "total_count"}}; a figure that is not known is null, and each label has the list of its ids.
+    "mem_bytes", "accelerator_pct", "accelerator_mem_bytes", "rx_bytes_per_s", "tx_bytes_per_s", "age_s", "devices",
+    "problem"}}], "total_count"}}; a figure that is not known is null, and each label has the list of its ids. The devices
+    of an agent are {{metric: [id, ...]}}.
     """,
         epilog=f"""\b
 Examples:
@@ -222,7 +247,7 @@ Examples:
 
 
 sessions: Final = _list_command(SESSIONS, text="List the sessions with their owners, kernels and main figures.")
-agents: Final = _list_command(AGENTS, text="List the agents that run kernels, with the figures of their nodes.")
+agents: Final = _list_command(AGENTS, text="List the agents with the figures of their nodes.")
 endpoints: Final = _list_command(
     ENDPOINTS,
     text="List the inference endpoints, with the figures of their replicas. The series of agents do not name endpoints; on"

@@ -6,10 +6,9 @@ from pathlib import Path
 
 import click
 
-from statcore_cli.command_context import CommandContext
 from statcore_cli.command_line import setting_options
-from statcore_cli.exports.command_options import export_options, queries_by_kind, scope_matchers, write_export
-from statcore_cli.exports.recording_rules import recording_rules, rules_file
+from statcore_cli.exports.export import Export, export_options
+from statcore_cli.exports.recording_rules import RecordingRules, rules_file
 from statcore_cli.standard_output import plugin_code
 
 
@@ -32,20 +31,18 @@ def command(ctx: click.Context, /, scope: tuple[str, ...], output: Path | None, 
     With --metrics-url, the metrics are those that the backend has. Otherwise they are those that the plugins name.
 
     A scope is in every query, and its labels are kept in the recorded series.
+
+    Exits with 1 if a query or a rule is left out because it is broken. The others are written.
     """
-    context = CommandContext.of(ctx)
-    settings = context.settings
-    matchers = scope_matchers(scope)
+    export = Export.of(ctx, scope=scope)
+    settings = export.context.settings
+    queries = export.queries_by_kind()
     with plugin_code():
-        groups = {
-            f"statcore {kind}": list(
-                recording_rules(
-                    queries,
-                    matchers=matchers,
-                    rate_interval=settings.rate_interval.value,
-                    normalization_interval_s=settings.normalization_interval_s,
-                )
-            )
-            for kind, queries in queries_by_kind(context).items()
-        }
-    write_export(rules_file(groups), output)
+        rules = RecordingRules(
+            queries=queries,
+            matchers=export.matchers,
+            rate_interval=settings.rate_interval.value,
+            normalization_interval_s=settings.normalization_interval_s,
+            on_fault=export.leave_out_broken,
+        ).by_kind()
+    ctx.exit(export.write(rules_file(rules), output))

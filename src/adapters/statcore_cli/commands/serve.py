@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import signal
 import sys
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
@@ -139,6 +140,8 @@ async def _serve_in_worker(context: CommandContext, serve: ServeSettings, worker
     def announce(state: Literal["ready", "stopping"]) -> None:
         if state == "ready":
             worker.announce_start()
+        else:  # only the parent cuts requests off; a service manager may send SIGTERM to the workers as well
+            asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, lambda: None)
 
     with stop_on_signals() as stop:
         worker.stop_with_parent(stop)

@@ -71,7 +71,7 @@ async def _watch(context: CommandContext, output_format: str) -> None:
         await watch(
             lambda: _read(runtime, context.settings.rate_interval.value),
             write=lambda state: state.print(output_format),
-            draw=(lambda state, _: state.screen(heading=_HEADING)) if output_format == "text" else None,
+            draw=(lambda state, console: state.screen(console, heading=_HEADING)) if output_format == "text" else None,
         )
 
 

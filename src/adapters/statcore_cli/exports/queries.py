@@ -10,7 +10,7 @@ from uuid import UUID
 
 import attrs
 
-from statcore.errors import InputError, PluginError
+from statcore.errors import InputError, UnsupportedError
 from statcore.model.statistics import has_bound, unit_hint
 from statcore.plugins.fields import FieldType, QuerierField
 from statcore.plugins.hooks import QuerierSpec
@@ -57,6 +57,11 @@ class ExportedQuery:
         return f"{self.kind} {self.metric}".rstrip()
 
     @property
+    def name(self) -> str:
+        """The kind, the metric and the choices."""
+        return " ".join([self.title, *self.choices])
+
+    @property
     def distinguished(self) -> tuple[str, ...]:
         """The owners by which the querier groups even if no owner is set: values of these objects must not be added."""
         return tuple(label for label in self.owners if label in self.query.group_by)
@@ -100,7 +105,8 @@ def exported_queries(spec: QuerierSpec, metrics: Sequence[str]) -> Iterator[Expo
         metrics: the values for the field `metric_name`; ignored for a kind without that field.
 
     Raises:
-        PluginError: the class breaks its contract, or it has another required field and no example.
+        UnsupportedError: the class has another required field, and the kind has no example.
+        PluginError: the class breaks its contract.
     """
     fields = {field.name: field for field in spec.fields}
     chosen = [field for field in spec.fields if field.default is not None and field.name != METRIC_FIELD]
@@ -135,9 +141,7 @@ def known_metrics(spec: QuerierSpec) -> list[str]:
 def _check_example(spec: QuerierSpec, example: Mapping[str, object]) -> None:
     given = {METRIC_FIELD, *example}
     if missing := [field.name for field in spec.fields if field.required and field.name not in given]:
-        raise PluginError(
-            f"the kind {spec.name} needs {', '.join(missing)}, and its QuerierSpec has no example of it", plugin=spec.name
-        )
+        raise UnsupportedError(f"it needs {', '.join(missing)}, and its QuerierSpec has no example of it")
 
 
 def _unit(spec: QuerierSpec, metric: str) -> str:

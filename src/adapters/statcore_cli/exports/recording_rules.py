@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import timedelta
 from typing import Final
 
 import attrs
 
-from statcore.model.time import format_duration
+from statcore.errors import InputError, PluginError, StatcoreError
 from statcore.promql.syntax import (
     Aggregation,
     BinaryOperation,
@@ -41,53 +41,69 @@ class RecordingRule:
     expression: str
 
 
-def recording_rules(
-    queries: Iterable[ExportedQuery],
-    *,
-    matchers: Matchers,
-    rate_interval: timedelta | str,
-    normalization_interval_s: float,
-) -> Iterator[RecordingRule]:
-    """Yield the rules of the heavy queries: percent of capacity, rates, and other operations on several series.
+@attrs.frozen(kw_only=True)
+class RecordingRules:
+    """The rules of the heavy queries: percent of capacity, rates, and other operations on several series.
 
     A query has a rule for each owner. If its querier itself distinguishes objects, it has one rule, which does so as well.
     The recorded series keep the labels of the scope, so that reads of them can be confined.
 
     Args:
-        queries: the queries.
+        queries: by kind, its queries.
         matchers: the matchers of the scope, which are in every selector.
         rate_interval: the window that rates are taken over.
         normalization_interval_s: the divisor of `rate_normalized`.
-
-    Raises:
-        InputError: a name or an interval that is not valid.
-        PluginError: the strategy of a querier breaks its contract.
+        on_fault: is called with the name and the error of each query that cannot be written, and of each rule whose name
+            another rule has, and which so are left out.
     """
-    kept = [label for label, _ in matchers]
-    for query in queries:
+
+    queries: Mapping[str, Iterable[ExportedQuery]]
+    matchers: Matchers
+    rate_interval: timedelta | str
+    normalization_interval_s: float
+    on_fault: Callable[[str, StatcoreError], None]
+
+    def by_kind(self) -> Mapping[str, Sequence[RecordingRule]]:
+        """Return the rules of each kind."""
+        taken: dict[str, str] = {}
+        return {kind: list(self._rules(queries, taken)) for kind, queries in self.queries.items()}
+
+    def _rules(self, queries: Iterable[ExportedQuery], taken: dict[str, str]) -> Iterator[RecordingRule]:
+        """Yield the rules of queries; `taken` has the name of the query of each rule before."""
+        for query in queries:
+            try:
+                rules = list(self._rules_of(query))
+            except (InputError, PluginError) as error:
+                self.on_fault(query.name, error)
+                continue
+            for rule in rules:
+                if other := taken.get(rule.record):
+                    self.on_fault(f"{rule.record} of {query.name}", InputError(f"a rule of {other} has the same name"))
+                else:
+                    taken[rule.record] = query.name
+                    yield rule
+
+    def _rules_of(self, query: ExportedQuery) -> Iterator[RecordingRule]:
+        kept = [label for label, _ in self.matchers]
         for level in [query.distinguished] if query.distinguished else [(label,) for label in query.owners]:
             expression = query.expression(
-                matchers=matchers,
+                matchers=self.matchers,
                 group_by=[*level, *kept],
-                rate_interval=rate_interval,
-                normalization_interval_s=normalization_interval_s,
+                rate_interval=self.rate_interval,
+                normalization_interval_s=self.normalization_interval_s,
             )
             if any(isinstance(part, _HEAVY) for part in parts_in(expression)):
                 yield RecordingRule(
-                    record=_name(query, [*level, *kept], expression, format_duration(rate_interval)),
+                    record=_name(query, [*level, *kept], expression),
                     expression=render(expression),
                 )
 
 
-def rules_file(groups: Mapping[str, Sequence[RecordingRule]]) -> str:
-    """Return a file of rules in YAML.
-
-    Args:
-        groups: by name, the rules of each group; a group without rules is left out.
-    """
+def rules_file(rules_by_kind: Mapping[str, Sequence[RecordingRule]]) -> str:
+    """Return a file of rules in YAML, with a group for each kind that has rules."""
     lines: list[str] = []
-    for name, rules in groups.items():
-        lines += [f"  - name: {_quoted(name)}", "    rules:"] if rules else []
+    for kind, rules in rules_by_kind.items():
+        lines += [f"  - name: {_quoted(f'statcore {kind}')}", "    rules:"] if rules else []
         for rule in rules:
             lines += [f"      - record: {_quoted(rule.record)}", f"        expr: {_quoted(rule.expression)}"]
     return "\n".join(["groups:" if lines else "groups: []", *lines]) + "\n"
@@ -98,14 +114,14 @@ def _quoted(text: str) -> str:
     return _ESCAPED.sub(lambda found: f"\\u{ord(found[0]):04x}", json.dumps(text, ensure_ascii=False))
 
 
-def _name(query: ExportedQuery, labels: Iterable[str], expression: Expression, window: str) -> str:
+def _name(query: ExportedQuery, labels: Iterable[str], expression: Expression) -> str:
     metric = "_".join(filter(None, [query.kind, query.metric, *query.choices]))
-    operations = list(dict.fromkeys(_operations(query, expression, window))) or ["sum"]
+    operations = list(dict.fromkeys(_operations(query, expression))) or ["sum"]
     parts = ("_".join(sorted(set(labels))), metric, "_".join(operations))
     return ":".join(re.sub(r"[^A-Za-z0-9_]", "_", part) for part in parts)
 
 
-def _operations(query: ExportedQuery, expression: Expression, window: str) -> Iterator[str]:
+def _operations(query: ExportedQuery, expression: Expression) -> Iterator[str]:
     """Yield what an expression computes, the last operation first; a sum is named only if nothing else is."""
     if isinstance(query.query.strategy, PercentOfCapacity):
         yield "percent"
@@ -113,8 +129,8 @@ def _operations(query: ExportedQuery, expression: Expression, window: str) -> It
         match part:
             case HistogramQuantile(quantile=quantile):
                 yield f"quantile{quantile!r}"
-            case Call(function=function):
-                yield f"{function}{window}"
+            case Call(function=function, argument=argument):
+                yield f"{function}{argument.window}"
             case Aggregation(operator=operator) if operator != "sum":
                 yield operator
             case _:

@@ -30,12 +30,13 @@ from statcore_graphql.schema.utilization import UTILIZATION_LOADER, Utilization,
 _KERNEL_LOADER = "KernelStatistics.by_kernel"
 
 
-@strawberry.type(description="A kernel: one container of a session.")
+@strawberry.type(description="A kernel: one container, of a session or by itself.")
 class Kernel:
     """A kernel."""
 
     kernel_id: str
     agent_id: str | None
+    session_id: str | None = None
 
     live_stat: JSON | None = metrics_field(
         _KERNEL_LOADER,
@@ -48,7 +49,16 @@ class Kernel:
     @classmethod
     def of(cls, record: KernelRecord) -> Self:
         """Convert a record of the inventory."""
-        return cls(kernel_id=record.kernel_id, agent_id=record.agent_id)
+        return cls(kernel_id=record.kernel_id, session_id=record.session_id, agent_id=record.agent_id)
+
+
+@strawberry.type(description="A page of the kernels.")
+class KernelList:
+    """A page of the kernels."""
+
+    items: list[Kernel]
+    total_count: int
+    next_cursor: str | None = strawberry.field(default=None, description="The `after` of the next page, if there is one.")
 
 
 def _session_keys(session: ComputeSession) -> list[str]:

@@ -17,10 +17,11 @@ from statcore.model.text import id_text
 from statcore.model.time import QueryTimeRange
 from statcore.plugins.querier_kinds import build_querier, metric_names
 from statcore.ports import InventoryPort
-from statcore.services import AGENTS, ENDPOINTS, SESSIONS, SORTS, ObjectKind, ObjectListing
+from statcore.ports.inventory import list_kernels
+from statcore.services import AGENTS, ENDPOINTS, KERNELS, SESSIONS, SORTS, ObjectKind, ObjectListing
 from statcore_graphql.context import GraphQueryContext
 from statcore_graphql.schema.agent import Agent, AgentList
-from statcore_graphql.schema.compute_session import ComputeSession, ComputeSessionList
+from statcore_graphql.schema.compute_session import ComputeSession, ComputeSessionList, Kernel, KernelList
 from statcore_graphql.schema.endpoint import Endpoint, EndpointList
 from statcore_graphql.schema.loaded import LOADER
 from statcore_graphql.schema.preset import PRESET_LOADER, Preset, load_preset
@@ -40,6 +41,10 @@ _PAGING: Final = (
     " pages neither repeat nor hide objects when others come and go: pass the `next_cursor` of a page as `after` for the"
     f" next page. `sort` is one of {', '.join(SORTS)}, with `-` in front to descend. Each `filter` must match: `LABEL=ID`"
     " such as `user_id=…`, or a text to search in ids."
+)
+
+_FEWER_FIGURES: Final = (
+    "a sort by a figure reads the statistics of all objects that the filters select: filter the list, or sort it by ids"
 )
 
 _Info = strawberry.Info[GraphQueryContext]
@@ -73,6 +78,22 @@ class Query:
         """Read from the inventory."""
         (record,) = await info.context.inventory.find_sessions([id_text(session_id)])
         return None if record is None else ComputeSession.of(record)
+
+    @strawberry.field(description=f"A page of the kernels, with those that are in no session. {_PAGING}")
+    async def kernel_list(
+        self,
+        info: _Info,
+        limit: int = DEFAULT_LIMIT,
+        offset: int = 0,
+        sort: str | None = None,
+        filters: _Filters = None,
+        after: str | None = None,
+    ) -> KernelList | None:
+        """Read from the inventory."""
+        page = _PageArguments(limit, offset, sort, filters, after)
+        read = await page.read(info.context, KERNELS, partial(list_kernels, info.context.inventory))
+        items = await _as_objects(Kernel.of, read.items)
+        return KernelList(items=items, total_count=read.total_count, next_cursor=read.next_cursor)
 
     @strawberry.field(description=f"A page of the inference endpoints. {_PAGING}")
     async def endpoint_list(
@@ -240,7 +261,7 @@ class _PageArguments:
     async def read(
         self, context: GraphQueryContext, kind: ObjectKind[_Record], list_: Callable[..., Awaitable[Page[_Record]]]
     ) -> _ReadPage[_Record]:
-        """Return a page, and count its objects for the limit of the request.
+        """Return a page, and count its objects, and the statistics that it is sorted by, for the limit of the request.
 
         Raises:
             InputError: the limit is above `MAX_LIMIT`, an argument cannot be used, or the request lists and loads too many
@@ -252,7 +273,8 @@ class _PageArguments:
         if is_sorted and self.offset:
             raise InputError("offset excludes sort, filter and after; page with after")
         if is_sorted:
-            page = await ObjectListing(context.inventory, context.statistics_repository).read(
+            count = partial(context.loaders.count, advice=_FEWER_FIGURES)
+            page = await ObjectListing(context.inventory, context.statistics_repository, count=count).read(
                 kind, sort=self.sort or "id", filters=self.filters or (), after=self.after, limit=self.limit
             )
             read = _ReadPage([item.record for item in page.items], page.total_count, page.next_cursor)

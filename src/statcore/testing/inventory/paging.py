@@ -7,7 +7,7 @@ from typing import Any, Final, TypeAlias
 
 from statcore.errors import InputError, UnsupportedError
 from statcore.model.inventory import Page
-from statcore.ports.inventory import InventoryPort
+from statcore.ports.inventory import InventoryPort, KernelInventoryPort
 from statcore.testing.expectations import expect, expect_error
 from statcore.testing.inventory.dataset import InventoryDataset
 
@@ -21,6 +21,8 @@ async def listers(inventory: InventoryPort) -> AsyncIterator[tuple[str, Lister]]
     """Yield each kind of object that the inventory lists, with its method."""
     yield "sessions", inventory.list_sessions
     yield "agents", inventory.list_agents
+    if isinstance(inventory, KernelInventoryPort):
+        yield "kernels", inventory.list_kernels
     try:
         await inventory.list_endpoints(limit=0)
     except UnsupportedError:

@@ -9,7 +9,7 @@ from typing import cast
 import attrs
 
 from statcore.model.inventory import SessionRecord
-from statcore.ports.inventory import InventoryPort, OwnerInventoryPort
+from statcore.ports.inventory import InventoryPort, KernelInventoryPort, OwnerInventoryPort
 from statcore.testing.expectations import expect
 from statcore.testing.inventory.dataset import InventoryDataset, planted_id
 
@@ -76,6 +76,19 @@ async def check_agents_are_listed_once(inventory: InventoryPort, planted: Invent
     """Each agent that runs kernels is listed once, under its unchanged name."""
     page = await inventory.list_agents()
     expect(planted.agent_ids, sorted(page.items), "the agents")
+
+
+async def check_kernels_are_listed_if_at_all(inventory: InventoryPort, planted: InventoryDataset) -> None:
+    """An inventory that lists kernels by themselves lists each kernel once, with its owners.
+
+    An `InventoryPort` need not have this method; a `KernelInventoryPort` has it.
+    """
+    if not isinstance(inventory, KernelInventoryPort):
+        return
+    by_kernel = attrgetter("kernel_id")
+    kernels = list((await inventory.list_kernels()).items)
+    expect(sorted(planted.kernels, key=by_kernel), sorted(kernels, key=by_kernel), "the kernels")
+    expect(kernels, list((await inventory.list_kernels()).items), "the kernels, listed again")
 
 
 async def check_owners_are_found_by_id_if_at_all(inventory: InventoryPort, planted: InventoryDataset) -> None:

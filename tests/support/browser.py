@@ -1,0 +1,68 @@
+"""A real Chromium that opens pages of the service, and records what a page should not do."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+from typing import Any, Final
+from urllib.parse import urlsplit
+
+import attrs
+from playwright.async_api import Browser, BrowserContext, ConsoleMessage, Page, async_playwright, expect
+
+_PATIENCE_MS: Final = 20_000
+_REPORT_VIOLATIONS: Final = """
+addEventListener("securitypolicyviolation", (event) => console.error(`policy: ${event.effectiveDirective}`));
+"""
+# Chromium's own message for each response of another status than 2xx, and for each failed request. Tests check these by
+# what the page shows.
+_FAILED_REQUEST: Final = "Failed to load resource"
+
+
+@attrs.frozen
+class Visit:
+    """A page in a browser context of its own, with what happened there.
+
+    Args:
+        page: the page.
+        problems: errors and warnings of the console, uncaught errors, and violations of the content security policy.
+        hosts: the hosts that the page sent requests to, with their ports.
+    """
+
+    page: Page
+    problems: list[str] = attrs.field(factory=list[str], init=False)
+    hosts: set[str] = attrs.field(factory=set[str], init=False)
+
+    def hear(self, message: ConsoleMessage) -> None:
+        """Record a message of the console."""
+        if message.type in {"error", "warning"} and not message.text.startswith(_FAILED_REQUEST):
+            self.problems.append(message.text)
+
+
+@asynccontextmanager
+async def running_chromium(path: str) -> AsyncGenerator[Browser]:
+    """Run the Chromium with a path within the block."""
+    expect.set_options(timeout=_PATIENCE_MS)
+    async with async_playwright() as playwright:
+        browser = await playwright.chromium.launch(executable_path=path, args=["--no-sandbox"])
+        try:
+            yield browser
+        finally:
+            await browser.close()
+
+
+@asynccontextmanager
+async def visiting(browser: Browser, url: str, **options: Any) -> AsyncGenerator[Visit]:
+    """Open an address in a new context within the block; options as `Browser.new_context`."""
+    context: BrowserContext = await browser.new_context(**options)
+    context.set_default_timeout(_PATIENCE_MS)
+    try:
+        await context.add_init_script(_REPORT_VIOLATIONS)
+        visit = Visit(await context.new_page())
+        visit.page.on("console", lambda message: visit.hear(message))  # noqa: PLW0108 - Playwright sets an attribute of a bound method's object
+        visit.page.on("pageerror", lambda error: visit.problems.append(str(error)))
+        visit.page.on("request", lambda request: visit.hosts.add(urlsplit(request.url).netloc))
+        await visit.page.goto(url)
+        yield visit
+    finally:
+        await context.close()

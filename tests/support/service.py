@@ -1,0 +1,88 @@
+"""`statcore serve` as a process of its own."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+from collections.abc import Generator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Final
+from urllib.parse import urlsplit
+
+import attrs
+import psutil
+from tests.e2e.program import environment
+
+PATIENCE_S: Final = 60.0
+"""Many times what a start or an end takes, so that a slow machine fails no test."""
+
+
+@attrs.frozen
+class Service:
+    """A running service: its process, the URL that it has printed, and the file of its log."""
+
+    process: subprocess.Popen[str]
+    url: str
+    log_file: Path
+
+    @property
+    def address(self) -> tuple[str, int]:
+        """The host and the port."""
+        parts = urlsplit(self.url)
+        return parts.hostname or "", parts.port or 0
+
+    @property
+    def log(self) -> str:
+        """What it has logged so far."""
+        return self.log_file.read_text()
+
+    def workers(self) -> list[psutil.Process]:
+        """Return the running processes that serve the socket, and not the one that cleans up shared memory after them."""
+        return [child for child in psutil.Process(self.process.pid).children() if _is_worker(child)]
+
+    def stop(self, number: signal.Signals = signal.SIGTERM) -> int:
+        """Send a signal, wait until the process has ended, and return its exit code."""
+        self.process.send_signal(number)
+        return self.process.wait(PATIENCE_S)
+
+
+def _is_worker(child: psutil.Process) -> bool:
+    try:
+        return any("spawn_main" in word for word in child.cmdline())
+    except psutil.NoSuchProcess:  # it has ended
+        return False
+
+
+@contextmanager
+def serving(folder: Path, *arguments: str, **settings: str) -> Generator[Service]:
+    """Run `statcore serve` on a free port, and yield it once it accepts connections; end it with the block.
+
+    Args:
+        folder: where its log is written.
+        arguments: more of the command line.
+        settings: the settings that it gets as environment variables.
+    """
+    log_file = folder / "service.log"
+    with log_file.open("w") as log:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "statcore_cli", "serve", "--port", "0", *arguments],
+            env=environment(**settings),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=log,
+            text=True,
+        )
+    assert process.stdout is not None
+    try:
+        url = process.stdout.readline().strip()
+        assert url, f"the service has ended: {log_file.read_text()}"
+        yield Service(process, url, log_file)
+    finally:
+        children = psutil.Process(process.pid).children() if process.poll() is None else []
+        process.kill()
+        for child in children:
+            child.kill()
+        process.wait(PATIENCE_S)
+        process.stdout.close()

@@ -1,0 +1,97 @@
+"""Admission with rows that several processes share."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from statcore.scopes import Scope
+from statcore_web.admission import Admission, SharedRows
+from statcore_web.refusal import RefusedError
+from statcore_web.tokens import Token, secret_hash
+
+TOKEN = Token(name="ci", hash=secret_hash("ci"), scope=Scope.everything(), requests_per_s=0.001)
+FREE = Token(name="free", hash=secret_hash("free"), scope=Scope.everything())
+WORKERS = 2
+ROUNDS = 5_000
+ADMIT_OFTEN = """
+import sys
+from contextlib import ExitStack
+from pathlib import Path
+from statcore_web.admission import Admission, SharedRows
+folder, (worker, workers, rounds) = sys.argv[1], map(int, sys.argv[2:])
+admission, running = Admission(rounds * workers + 1, SharedRows(Path(folder), worker, workers)), ExitStack()
+print("imported", flush=True)
+sys.stdin.readline()
+for _ in range(rounds):
+    running.enter_context(admission.admit(None))
+print("done", flush=True)
+sys.stdin.read()
+"""
+
+
+def rows(folder: Path, worker: int) -> SharedRows:
+    """Return the rows as a worker sees them."""
+    return SharedRows(folder, worker, WORKERS)
+
+
+def refused(admission: Admission, token: Token | None) -> str | None:
+    """Return the limit that refuses a request, or None if it is admitted."""
+    try:
+        with admission.admit(token):
+            return None
+    except RefusedError as error:
+        return error.limit
+
+
+@pytest.mark.parametrize("token", [FREE, None])
+def test_running_requests_are_counted_over_all_workers(token: Token | None, tmp_path: Path) -> None:
+    """A request that has ended makes room, and so do those of a worker that has ended without its requests."""
+    first, second = (Admission(3, rows(tmp_path, number)) for number in range(WORKERS))
+    with ExitStack() as running:
+        for admission in (first, second, second):
+            running.enter_context(admission.admit(token))
+        assert ["concurrent_requests"] * 2 == [refused(admission, token) for admission in (first, second)]
+        rows(tmp_path, 1).forget_requests()
+        assert [None, None] == [refused(admission, token) for admission in (first, second)]
+
+
+def test_the_rate_of_a_token_holds_over_all_workers(tmp_path: Path) -> None:
+    """A worker finds the bucket as another one has left it; other tokens have their own."""
+    now = 1_000.0
+    first, second = (Admission(3, rows(tmp_path, number), clock=lambda: now) for number in range(WORKERS))
+    assert [None, "requests_per_s", None] == [refused(first, TOKEN), refused(second, TOKEN), refused(second, FREE)]
+    now += 1_000
+    assert [None, "requests_per_s"] == [refused(second, TOKEN), refused(first, TOKEN)]
+
+
+def test_no_count_is_lost_when_processes_count_at_the_same_time(tmp_path: Path) -> None:
+    """Each of them reads, changes and writes the same row."""
+    with ExitStack() as running:
+        workers = [running.enter_context(_admitting(tmp_path, number)) for number in range(WORKERS)]
+        for worker in workers:
+            assert "imported\n" == worker.stdout.readline()
+        for worker in workers:
+            worker.stdin.write("start\n")
+            worker.stdin.flush()
+        for worker in workers:
+            assert "done\n" == worker.stdout.readline()
+        assert "concurrent_requests" == refused(Admission(ROUNDS * WORKERS, rows(tmp_path, 0)), None)
+        assert refused(Admission(ROUNDS * WORKERS + 1, rows(tmp_path, 0)), None) is None
+
+
+@contextmanager
+def _admitting(folder: Path, worker: int) -> Iterator[Any]:
+    """Run a process that admits many requests once it is told to start."""
+    command = [sys.executable, "-c", ADMIT_OFTEN, str(folder), str(worker), str(WORKERS), str(ROUNDS)]
+    process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    try:
+        yield process
+    finally:
+        process.communicate()
