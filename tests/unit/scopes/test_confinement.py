@@ -14,7 +14,9 @@ from statcore.errors import ProtocolError, UnavailableError, UnsupportedError
 from statcore.model import MetricValue, QueryTimeRange, StatisticsBatch
 from statcore.model.inventory import AgentRecord, KernelRecord
 from statcore.promql.templates import Preset, Template
+from statcore.queriers import QueryStrategy
 from statcore.queriers.container import CONTAINER_SERIES
+from statcore.queriers.interface import MetricQuery, PreparedQuerier
 from statcore.runtime import Runtime
 from statcore.scopes import Scope, confine
 from statcore.services.presets import PresetService
@@ -189,3 +191,19 @@ async def test_the_scope_is_beside_what_a_caller_fills_in() -> None:
         f'{CONTAINER_SERIES}{{job="a",project_id="{PROJECT}"}}',
         f'{CONTAINER_SERIES}{{job="a",project_id="{OTHER_PROJECT}",project_id="{PROJECT}"}}',
     ] == sent
+
+
+async def test_a_kernel_that_changed_its_owner_has_all_its_points_in_a_scope_of_both() -> None:
+    """Each of the two alternatives allows a part of the range; the answer has both parts, in order of time."""
+    owners = [{"project_id": PROJECT, "user_id": USER}, {"project_id": OTHER_PROJECT, "user_id": OTHERS}]
+    metrics = MemoryMetrics()
+    for minute, of_minute in enumerate([owners[0], owners[0], owners[1], owners[1]]):
+        labels = {"kernel_id": MINE, **of_minute}
+        metrics.append_scrape([("x", labels, float(minute))], target="agent", time=60 * minute)
+    scope = Scope.any_of(Scope.of(**of_alternative) for of_alternative in owners)
+    querier = PreparedQuerier(MetricQuery("x", {}, ("kernel_id",), QueryStrategy.GAUGE))
+    time_range = QueryTimeRange(start=0, end=180, step="60s")
+
+    expected = await metrics.query_utilization(querier, time_range)
+    confined = confine(runtime(metrics=metrics), scope)
+    assert expected == await confined.metrics.query_utilization(querier, time_range)
