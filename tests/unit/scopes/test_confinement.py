@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
-from typing import Any
+from datetime import UTC, datetime
+from typing import Any, cast
 from unittest.mock import AsyncMock
 from uuid import uuid4
 
@@ -19,8 +20,10 @@ from statcore.queriers.container import CONTAINER_SERIES
 from statcore.queriers.interface import MetricQuery, PreparedQuerier
 from statcore.runtime import Runtime
 from statcore.scopes import Scope, confine
+from statcore.scopes.inventory import ConfinedInventory
 from statcore.services.presets import PresetService
 from statcore.statistics import StatisticsRepositories
+from statcore.statistics.series_inventory import SeriesInventory
 from statcore_memory import MemoryInventory, MemoryMetrics, MemoryStatistics
 
 MINE, OTHERS, NOBODYS = sorted(str(uuid4()) for _ in range(3))
@@ -207,3 +210,19 @@ async def test_a_kernel_that_changed_its_owner_has_all_its_points_in_a_scope_of_
     expected = await metrics.query_utilization(querier, time_range)
     confined = confine(runtime(metrics=metrics), scope)
     assert expected == await confined.metrics.query_utilization(querier, time_range)
+
+
+async def test_a_kernel_that_changed_its_owner_exists_for_the_new_owner_alone() -> None:
+    """Series under the former owner are recent, but the newest decide, in lists as for ids."""
+    metrics, session_id = MemoryMetrics(), str(uuid4())
+    for time, project_id in ((0, PROJECT), (75, OTHER_PROJECT)):
+        labels = {"kernel_id": MINE, "session_id": session_id, "project_id": project_id, "value_type": "current"}
+        metrics.append_scrape([(CONTAINER_SERIES, labels, 1.0)], target="agent", time=time)
+    whole = runtime(metrics=metrics, inventory=SeriesInventory(metrics, clock=lambda: datetime.fromtimestamp(75, UTC)))
+
+    for project_id, expected in ((PROJECT, 0), (OTHER_PROJECT, 1)):
+        inventory = cast("ConfinedInventory", confine(whole, Scope.of(project_id=project_id)).inventory)
+        assert expected == (await inventory.list_sessions()).total_count
+        assert expected == (await inventory.list_kernels()).total_count
+        found = [*await inventory.find_kernels([MINE]), *await inventory.find_sessions([session_id])]
+        assert 2 * expected == len([record for record in found if record is not None])
