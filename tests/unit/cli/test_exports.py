@@ -356,6 +356,18 @@ class TestGrafana:
         assert 2 == sum(name.startswith("preset_wing") for name in found)
         assert 2 == sum(name.startswith("preset_busy_group_by") for name in found)
 
+    def test_labels_to_group_by_are_quoted(self, statcore: Invoke, tmp_path: Path) -> None:
+        """A label with other characters than letters, digits and underscores is PromQL only in quotes."""
+        file = tmp_path / "presets.toml"
+        file.write_text(PRESETS.replace('group_labels = ["agent_id"]', 'group_labels = ["a.b,c", "agent_id"]'))
+
+        dashboard = read(statcore("grafana", "--presets", str(file), env=ALONE))
+
+        variable = variables(dashboard)["preset_busy_group_by"]
+        assert ['"a.b,c"', "agent_id"] == [option["value"] for option in variable["options"]]
+        assert r'"a.b\,c",agent_id' == variable["query"]
+        assert 'sum by ("a.b,c")' in "".join(interpolated(text, dashboard) for text in texts(dashboard))
+
     def test_a_broken_backend_is_an_error(self, statcore: Invoke) -> None:
         """Without the backend's list, metrics would be missing."""
         result = statcore("grafana", "--metrics-url", "down:")
