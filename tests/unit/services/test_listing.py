@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from base64 import urlsafe_b64encode
 from collections.abc import Sequence
 from typing import Any, cast
@@ -208,6 +209,18 @@ async def test_bad_arguments_are_refused_before_anything_is_read(arguments: dict
     """The inventory is not called."""
     with pytest.raises(InputError):
         await attrs.evolve(listing_of(), inventory=cast("Any", None)).read(SESSIONS, **arguments)
+
+
+@pytest.mark.parametrize("sort", ["age_s", "-age_s"])
+async def test_a_list_sorted_by_age_has_one_page(sort: str) -> None:
+    """All ages grow between two pages, so a cursor would lead to the same objects again and again."""
+    listing = listing_of()
+
+    page = await listing.read(KERNELS, sort=sort, limit=1)
+    assert (3, None) == (page.total_count, page.next_cursor)
+    cursor = urlsafe_b64encode(json.dumps(["age_s", sort != "age_s", False, 2.5, KERNEL_1]).encode()).decode()
+    with pytest.raises(InputError):
+        await listing.read(KERNELS, sort=sort, limit=1, after=cursor)
 
 
 async def test_a_cursor_of_another_sort_is_refused() -> None:
