@@ -136,11 +136,11 @@ async def test_an_agent_of_a_project_is_in_its_scope() -> None:
 @pytest.mark.parametrize(
     ("template", "named"),
     [
-        ("sum(up{${{ labels }}}) / sum(up)", r"up\{\} of the preset has no"),
-        ("sum(up)", r"up\{\} of the preset has no"),
-        ("sum(rate(up[5m])) + sum(up{${{ labels }}})", "of the preset has no"),
-        ("sum(info(up{${{ labels }}}))", "info"),
-        ('sum(up{${{ labels }}}) + sum(up{job="a" or job="b"})', "of the preset has no"),
+        ("sum(up{${{ labels }}}) / sum(up)", r"^up\{\} in the preset reads the series of all owners"),
+        ("sum(up)", r"^up\{\} in the preset reads the series of all owners"),
+        ("sum(rate(up[5m])) + sum(up{${{ labels }}})", "reads the series of all owners"),
+        ("sum(info(up{${{ labels }}}))", r"^info\(up\{\$\{\{ labels \}\}\}\) in the preset"),
+        ('sum(up{${{ labels }}}) + sum(up{job="a" or job="b"})', "reads the series of all owners"),
     ],
 )
 async def test_a_preset_that_reads_more_is_refused(template: str, named: str) -> None:
