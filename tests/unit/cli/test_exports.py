@@ -405,6 +405,16 @@ class TestRules:
             assert all("project_id" in labels for labels in re.findall(r"by \((.*?)\)", line))
         assert 'record: "agent_id_project_id:container_cpu_util_current:rate2m"' in result.stdout
 
+    def test_a_scope_of_several_labels_has_each_rule_once(self, statcore: Invoke) -> None:
+        """Two levels with the same labels are one rule, and no fault."""
+        scope = ("--scope", f"project_id={ID_1}", "--scope", "agent_id=i-1")
+        result = statcore("rules", *scope, env=ALONE)
+
+        names = re.findall(r'record: "(.*):container_mem_pct:percent"', result.stdout)
+        others = ["kernel_id_project_id", "project_id", "project_id_session_id", "project_id_user_id"]
+        assert [f"agent_id_{labels}" for labels in others] == names
+        assert (0, "") == (result.exit_code, result.stderr)
+
     def test_rules_that_cannot_be_written_are_left_out(self, statcore: Invoke, install: Callable[..., Path]) -> None:
         """Each name is recorded once; the other rules are written, and the command fails in the end."""
         install("acme-fans", fans=FANS)
