@@ -451,7 +451,7 @@ def _agent_figures(entry: Entry, *, age_s: float | None, problem: str | None) ->
     except MalformedEntryError as error:
         return Figures(age_s=age_s, problem=problem or str(error))
     figures = Figures.of_entry(cast("Entry", node) if isinstance(node, Mapping) else {}, age_s=age_s, problem=problem)
-    by_metric = cast("Mapping[str, object]", devices) if isinstance(devices, Mapping) else {}
+    by_metric: Mapping[str, object] = cast("Mapping[str, object]", devices) if isinstance(devices, Mapping) else {}
     ids = {
         metric: sorted(map(str, cast("Entry", of_metric)))
         for metric, of_metric in by_metric.items()

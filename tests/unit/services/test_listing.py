@@ -374,7 +374,7 @@ async def test_a_kernel_without_a_session_is_listed() -> None:
 
 async def test_an_agent_has_its_devices() -> None:
     """They are known by their metrics; garbage in their place is no device."""
-    devices = {"cpu_util": {"1": {}, "0": {}}, "cuda_util": {"GPU-7": {}}, "odd": 5}
+    devices: dict[str, object] = {"cpu_util": {"1": {}, "0": {}}, "cuda_util": {"GPU-7": {}}, "odd": 5}
     store = Planted({"i-1": {"node": {}, "devices": devices}, "i-2": {"devices": 7}})
 
     first, second = (await listing_of(store).read(AGENTS, figures=True)).items
