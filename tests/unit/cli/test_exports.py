@@ -356,6 +356,18 @@ class TestGrafana:
         assert 2 == sum(name.startswith("preset_wing") for name in found)
         assert 2 == sum(name.startswith("preset_busy_group_by") for name in found)
 
+    def test_labels_to_group_by_are_quoted(self, statcore: Invoke, tmp_path: Path) -> None:
+        """A label with other characters than letters, digits and underscores is PromQL only in quotes."""
+        file = tmp_path / "presets.toml"
+        file.write_text(PRESETS.replace('group_labels = ["agent_id"]', 'group_labels = ["a.b,c", "agent_id"]'))
+
+        dashboard = read(statcore("grafana", "--presets", str(file), env=ALONE))
+
+        variable = variables(dashboard)["preset_busy_group_by"]
+        assert ['"a.b,c"', "agent_id"] == [option["value"] for option in variable["options"]]
+        assert r'"a.b\,c",agent_id' == variable["query"]
+        assert 'sum by ("a.b,c")' in "".join(interpolated(text, dashboard) for text in texts(dashboard))
+
     def test_a_broken_backend_is_an_error(self, statcore: Invoke) -> None:
         """Without the backend's list, metrics would be missing."""
         result = statcore("grafana", "--metrics-url", "down:")
@@ -392,6 +404,16 @@ class TestRules:
             assert all(f'project_id=\\"{ID_1}\\"' in selector for selector in re.findall(r"\{.*?\}", line))
             assert all("project_id" in labels for labels in re.findall(r"by \((.*?)\)", line))
         assert 'record: "agent_id_project_id:container_cpu_util_current:rate2m"' in result.stdout
+
+    def test_a_scope_of_several_labels_has_each_rule_once(self, statcore: Invoke) -> None:
+        """Two levels with the same labels are one rule, and no fault."""
+        scope = ("--scope", f"project_id={ID_1}", "--scope", "agent_id=i-1")
+        result = statcore("rules", *scope, env=ALONE)
+
+        names = re.findall(r'record: "(.*):container_mem_pct:percent"', result.stdout)
+        others = ["kernel_id_project_id", "project_id", "project_id_session_id", "project_id_user_id"]
+        assert [f"agent_id_{labels}" for labels in others] == names
+        assert (0, "") == (result.exit_code, result.stderr)
 
     def test_rules_that_cannot_be_written_are_left_out(self, statcore: Invoke, install: Callable[..., Path]) -> None:
         """Each name is recorded once; the other rules are written, and the command fails in the end."""

@@ -84,17 +84,19 @@ class RecordingRules:
                     yield rule
 
     def _rules_of(self, query: ExportedQuery) -> Iterator[RecordingRule]:
+        levels = [query.distinguished] if query.distinguished else [(label,) for label in query.owners]
         kept = [label for label, _ in self.matchers]
-        for level in [query.distinguished] if query.distinguished else [(label,) for label in query.owners]:
+        # The levels of two labels of the scope are the same rule.
+        for labels in dict.fromkeys(tuple(sorted({*level, *kept})) for level in levels):
             expression = query.expression(
                 matchers=self.matchers,
-                group_by=[*level, *kept],
+                group_by=labels,
                 rate_interval=self.rate_interval,
                 normalization_interval_s=self.normalization_interval_s,
             )
             if any(isinstance(part, _HEAVY) for part in parts_in(expression)):
                 yield RecordingRule(
-                    record=_name(query, [*level, *kept], expression),
+                    record=_name(query, labels, expression),
                     expression=render(expression),
                 )
 
@@ -117,7 +119,7 @@ def _quoted(text: str) -> str:
 def _name(query: ExportedQuery, labels: Iterable[str], expression: Expression) -> str:
     metric = "_".join(filter(None, [query.kind, query.metric, *query.choices]))
     operations = list(dict.fromkeys(_operations(query, expression))) or ["sum"]
-    parts = ("_".join(sorted(set(labels))), metric, "_".join(operations))
+    parts = ("_".join(labels), metric, "_".join(operations))
     return ":".join(re.sub(r"[^A-Za-z0-9_]", "_", part) for part in parts)
 
 
