@@ -15,6 +15,7 @@ from ipaddress import ip_address
 from typing import Any, Final, Literal, TypeAlias, cast
 
 from aiohttp import web
+from aiohttp.http_exceptions import HttpProcessingError
 
 from statcore.concurrency import end_tasks
 from statcore.errors import InputError, UnavailableError
@@ -149,7 +150,12 @@ async def serve_until_stopped(
     app.middlewares.insert(0, count)
     app.on_response_prepare.append(close_after_response)
     runner = web.AppRunner(
-        app, access_log=None, handler_cancellation=True, shutdown_timeout=_CUT_OFF_S, max_line_size=_MAX_LINE_BYTES
+        app,
+        access_log=None,
+        logger=_http_logger(),
+        handler_cancellation=True,
+        shutdown_timeout=_CUT_OFF_S,
+        max_line_size=_MAX_LINE_BYTES,
     )
     await runner.setup()
     try:
@@ -175,6 +181,22 @@ async def serve_until_stopped(
     finally:
         await runner.cleanup()
         listener.close()
+
+
+def _http_logger() -> logging.Logger:
+    """Return the logger for what aiohttp says about requests."""
+    logger = logging.getLogger(f"{__name__}.http")
+    logger.addFilter(_is_fault_of_service)
+    return logger
+
+
+def _is_fault_of_service(record: logging.LogRecord) -> bool:
+    """Return whether aiohttp logs an error that a client has not caused; another is logged here, without a traceback."""
+    error = record.exc_info[1] if record.exc_info else None
+    if not isinstance(error, HttpProcessingError | web.RequestPayloadError):
+        return True
+    _logger.info("a request cannot be read: %s", error)
+    return False
 
 
 def _connections(runner: web.AppRunner) -> list[web.RequestHandler[Any]]:

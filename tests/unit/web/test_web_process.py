@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import socket
 import ssl
 from collections.abc import AsyncGenerator, Callable
@@ -122,6 +123,18 @@ async def test_a_response_is_finished_when_the_client_has_it(tls: Tls, caplog: p
             assert LARGE == await reader.read()  # what is cut off is lost with the process, which goes on here
             writer.close()
             await service.task
+
+
+@pytest.mark.parametrize("sent", [b"no header\r\n\r\n", b"Host: a\r\nHost: b\r\n\r\n"])
+async def test_a_request_that_is_not_http_is_no_error_of_the_service(sent: bytes, caplog: pytest.LogCaptureFixture) -> None:
+    """The client gets status 400; the log has a line at the level of requests, without a traceback."""
+    with caplog.at_level(logging.INFO):
+        async with running(Tls()) as service:
+            reader, writer = await asyncio.open_connection(*service.address)
+            writer.write(b"GET / HTTP/1.1\r\n" + sent)
+            assert b"400" in await reader.readline()
+            writer.close()
+    assert [(logging.INFO, None)] == [(record.levelno, record.exc_info) for record in caplog.records]
 
 
 def test_the_address_for_all_takes_both_kinds() -> None:
