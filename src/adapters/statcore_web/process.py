@@ -199,11 +199,11 @@ def _is_fault_of_service(record: logging.LogRecord) -> bool:
     return False
 
 
-def _connections(runner: web.AppRunner) -> list[web.RequestHandler[Any]]:
+def _connections(runner: web.AppRunner) -> list[web.RequestHandler]:
     return [] if runner.server is None else runner.server.connections
 
 
-def _is_sending(connection: web.RequestHandler[Any]) -> bool:
+def _is_sending(connection: web.RequestHandler) -> bool:
     """Return whether data waits to be sent on a connection, because its client reads slowly."""
     transport: Any = connection.transport
     while transport is not None and not transport.get_write_buffer_size():

@@ -24,7 +24,7 @@ from tempfile import TemporaryDirectory
 from typing import Final, TypeAlias
 
 import attrs
-from prometheus_client.multiprocess import mark_process_dead
+from prometheus_client.multiprocess import mark_process_dead  # pyright: ignore[reportUnknownVariableType]
 
 from statcore.concurrency import end_tasks, run_concurrently
 from statcore_web.admission import SharedRows

@@ -6,6 +6,7 @@ import asyncio
 import errno
 import os
 import signal
+import sys
 from collections.abc import Callable
 from multiprocessing.context import SpawnProcess
 from pathlib import Path
@@ -29,7 +30,7 @@ async def test_a_worker_that_the_system_cannot_start_is_tried_again(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     """The service goes on, says what is wrong, and becomes ready once the worker has started."""
-    monkeypatch.syspath_prepend(ROOT)  # where the new process finds this module
+    monkeypatch.setattr(sys, "path", [str(ROOT), *sys.path])  # where the new process finds this module
     start: Callable[[SpawnProcess], None] = SpawnProcess.start
     failures = [OSError(errno.EAGAIN, os.strerror(errno.EAGAIN))]
 
