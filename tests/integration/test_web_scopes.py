@@ -251,6 +251,27 @@ async def test_a_preset_that_reads_more_is_refused(valkey: Server, server: Serve
         assert [] == await codes(await post(service.client, query, token=service.operator))
 
 
+async def test_an_outage_shows_no_address_and_nothing_of_others(start_valkey: Any, server: Server, tmp_path: Path) -> None:
+    """Whichever field fails, its error has a general text; the lists of the inventory are answered."""
+    valkey, unreachable = start_valkey(), attrs.evolve(server, url="http://127.0.0.1:1", port=1)
+    places = ("compute_session_list.limit", "endpoint_list.limit", "utilization.querier", "preset_result.name", "health")
+    queries: dict[str, str] = {}
+    for place, query in every_query(values_of("mine")):
+        if place in places or place.startswith("available_metrics"):
+            queries.setdefault(place, query)
+    async with running(EVERYTHING, valkey, unreachable, tmp_path, scope=PROJECT.scope, source="manager") as service:
+        valkey.process.terminate()
+        valkey.process.wait()
+        responses = await asyncio.gather(*(post(service.client, query, token=service.scoped) for query in queries.values()))
+        for query, response in zip(queries.values(), responses, strict=True):
+            text = await response.text()
+            assert HTTPStatus.OK == response.status, text
+            assert set(await codes(response)) <= {"UnavailableError", "TimedOutError"}, text
+            assert "127.0.0.1" not in text
+            assert set() == leaked(query, response, text)
+    assert len(places) + 1 == len(queries)
+
+
 async def test_a_tag_of_one_scope_means_nothing_in_another(valkey: Server, server: Server, tmp_path: Path) -> None:
     """The same body has another tag, so that nobody can learn whether an answer is that of the operator."""
     query = "{ schema_version }"

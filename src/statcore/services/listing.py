@@ -451,13 +451,15 @@ def _agent_figures(entry: Entry, *, age_s: float | None, problem: str | None) ->
     except MalformedEntryError as error:
         return Figures(age_s=age_s, problem=problem or str(error))
     figures = Figures.of_entry(cast("Entry", node) if isinstance(node, Mapping) else {}, age_s=age_s, problem=problem)
-    by_metric: Mapping[str, object] = cast("Mapping[str, object]", devices) if isinstance(devices, Mapping) else {}
+    if not isinstance(devices, Mapping):
+        return figures
+    by_metric = cast("Mapping[str, object]", devices)
     ids = {
         metric: sorted(map(str, cast("Entry", of_metric)))
         for metric, of_metric in by_metric.items()
         if isinstance(of_metric, Mapping)
     }
-    return attrs.evolve(figures, devices=ids or None)
+    return attrs.evolve(figures, devices=ids)
 
 
 SESSIONS: Final = ObjectKind("sessions", _read_sessions, _sum_of_kernels, reads_kernels=True)
