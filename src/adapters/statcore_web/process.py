@@ -15,6 +15,7 @@ from ipaddress import ip_address
 from typing import Any, Final, Literal, TypeAlias, cast
 
 from aiohttp import web
+from aiohttp.http_exceptions import HttpProcessingError
 
 from statcore.concurrency import end_tasks
 from statcore.errors import InputError, UnavailableError
@@ -134,16 +135,13 @@ async def serve_until_stopped(
             response.force_close()
             response.headers["Connection"] = "close"  # this hook runs after aiohttp has set its own headers
 
-    def connections() -> list[web.RequestHandler[Any]]:
-        return [] if runner.server is None else runner.server.connections
-
     def unfinished() -> int:
-        return running + sum(map(_is_sending, connections()))
+        return running + sum(map(_is_sending, _connections(runner)))
 
     async def drain(accepting: Sequence[asyncio.Future[Any]]) -> None:
         loop = asyncio.get_running_loop()
         start = loop.time()
-        while connections() or not all(accepted.done() for accepted in accepting):
+        while _connections(runner) or not all(accepted.done() for accepted in accepting):
             duration_s = loop.time() - start
             if duration_s > drain_s or (duration_s > _IDLE_S and not unfinished()):
                 return
@@ -152,7 +150,12 @@ async def serve_until_stopped(
     app.middlewares.insert(0, count)
     app.on_response_prepare.append(close_after_response)
     runner = web.AppRunner(
-        app, access_log=None, handler_cancellation=True, shutdown_timeout=_CUT_OFF_S, max_line_size=_MAX_LINE_BYTES
+        app,
+        access_log=None,
+        logger=_http_logger(),
+        handler_cancellation=True,
+        shutdown_timeout=_CUT_OFF_S,
+        max_line_size=_MAX_LINE_BYTES,
     )
     await runner.setup()
     try:
@@ -180,11 +183,33 @@ async def serve_until_stopped(
         listener.close()
 
 
-def _is_sending(connection: web.RequestHandler[Any]) -> bool:
-    """Return whether the client of a connection has not received the whole response."""
-    transport = cast("asyncio.Transport | None", connection.transport)
-    # A closing transport is open until its data is sent; that of TLS does not count data that is encrypted already.
-    return transport is not None and (transport.is_closing() or transport.get_write_buffer_size() > 0)
+def _http_logger() -> logging.Logger:
+    """Return the logger for what aiohttp says about requests."""
+    logger = logging.getLogger(f"{__name__}.http")
+    logger.addFilter(_is_fault_of_service)
+    return logger
+
+
+def _is_fault_of_service(record: logging.LogRecord) -> bool:
+    """Return whether aiohttp logs an error that a client has not caused; another is logged here, without a traceback."""
+    error = record.exc_info[1] if record.exc_info else None
+    if not isinstance(error, HttpProcessingError | web.RequestPayloadError):
+        return True
+    _logger.info("a request cannot be read: %s", error)
+    return False
+
+
+def _connections(runner: web.AppRunner) -> list[web.RequestHandler]:
+    return [] if runner.server is None else runner.server.connections
+
+
+def _is_sending(connection: web.RequestHandler) -> bool:
+    """Return whether data waits to be sent on a connection, because its client reads slowly."""
+    transport: Any = connection.transport
+    while transport is not None and not transport.get_write_buffer_size():
+        # A transport of TLS does not count data that it has encrypted; the one below it does.
+        transport = getattr(getattr(transport, "_ssl_protocol", None), "_transport", None)
+    return transport is not None
 
 
 async def _stop_accepting(
