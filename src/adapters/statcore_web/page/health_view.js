@@ -35,7 +35,8 @@ function Answer({ data: { version, schema_version, health, limits, plugins } }) 
   return html`
     <p>statcore ${version}, schema ${schema_version} · <a href="metrics">Metrics of the service</a> · <a href="explorer">Query explorer</a></p>
     <h3 class="of">Ports</h3>
-    <ul class="cards" role="status">
+    <div role="status">
+    <ul class="cards">
       ${(health?.ports ?? []).map(
         (/** @type {Port} */ { name, healthy, error }) => html`<li key=${name}>
           <b>${name}</b> ${healthy ? html`<span class="good"><span aria-hidden="true">●</span> answers</span>` : html`<${Mark} wrong=${{ kind: "unavailable", message: error ?? HIDDEN }} />`}
@@ -43,6 +44,7 @@ function Answer({ data: { version, schema_version, health, limits, plugins } }) 
         </li>`,
       )}
     </ul>
+    </div>
     <h3 class="of">Plugins</h3>
     <ul class="cards">
       ${(plugins ?? []).map(

@@ -207,10 +207,8 @@ function OneQuery({ form }) {
 /** @param {{form: Form, params: URLSearchParams, refusal?: string}} props */
 function Fields({ form: { title, entries, template }, params, refusal }) {
   const element = useRef(/** @type {HTMLFormElement | null} */ (null));
-  const metrics = useMetrics(
-    title,
-    entries.some(({ param }) => param === `field.${METRIC}`),
-  );
+  const isMetric = (/** @type {Entry} */ { param, choices }) => param === `field.${METRIC}` && !choices?.length;
+  const metrics = useMetrics(title, entries.some(isMetric));
   const wrong =
     refusal &&
     fieldIn(
@@ -230,7 +228,7 @@ function Fields({ form: { title, entries, template }, params, refusal }) {
     ${refusal && !wrong && html`<p class="wrong" role="alert">${refusal}</p>`}
     ${entries.map(
       (entry) => html`<${FormField}
-        key=${entry.param} entry=${entry.param === `field.${METRIC}` && metrics.length ? { ...entry, kind: "choice", choices: metrics } : entry}
+        key=${entry.param} entry=${isMetric(entry) && metrics.length ? { ...entry, kind: "choice", choices: metrics } : entry}
         given=${params.getAll(entry.param)} wrong=${wrong === entry.name ? refusal : undefined}
       />`,
     )}
