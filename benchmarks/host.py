@@ -1,7 +1,8 @@
-"""`python host.py URL SESSIONS [--no-freeze]` serves sessions in a Valkey over GraphQL and over hand-written REST.
+"""`python host.py URL SESSIONS [--no-freeze] [--tokens=FILE]` serves sessions in a Valkey over GraphQL, and by hand.
 
 The GraphQL endpoint is that of `examples/manager`. The same process has REST handlers that read the same batch and encode
-it with `json`, and a schema with the same fields whose resolvers read item by item. It prints its port.
+it with `json`, and a schema with the same fields whose resolvers read item by item. With a file of tokens it has the routes
+of `statcore_web` below `/service`. It prints its port.
 """
 
 from __future__ import annotations
@@ -31,6 +32,7 @@ from statcore.runtime import Settings, open_runtime
 from statcore.statistics import StatisticsRepository
 from statcore_graphql import GraphQueryContext
 from statcore_memory import MemoryInventory
+from statcore_web import Tokens, attach
 
 _RAISED_LIMIT: Final = 10_000
 _Info = strawberry.Info[GraphQueryContext]
@@ -165,7 +167,7 @@ def _json(items: list[dict[str, Any]]) -> web.Response:
     return web.Response(text=json.dumps({"items": items}), content_type="application/json")
 
 
-async def main(url: str, sessions: int, *, freezes: bool) -> None:
+async def main(url: str, sessions: int, *, freezes: bool, tokens: str | None) -> None:
     """Serve until the process is ended."""
     statcore_graphql.schema.query.MAX_LIMIT = _RAISED_LIMIT  # type: ignore[misc]
     inventory = MemoryInventory()
@@ -181,6 +183,8 @@ async def main(url: str, sessions: int, *, freezes: bool) -> None:
         app.router.add_get("/rest/inference", rest.inference)
         app.router.add_get("/rest/live", rest.live)
         app.router.add_post("/profile", Profiling().toggle)
+        if tokens is not None:
+            attach(app, attrs.evolve(runtime, inventory=inventory), plugins, tokens=Tokens(tokens), prefix="/service")
         runner = web.AppRunner(app, access_log=None)
         await runner.setup()
         await web.TCPSite(runner, "127.0.0.1", 0).start()
@@ -192,4 +196,5 @@ async def main(url: str, sessions: int, *, freezes: bool) -> None:
 
 
 if __name__ == "__main__":
-    asyncio.run(main(sys.argv[1], int(sys.argv[2]), freezes="--no-freeze" not in sys.argv))
+    file = next((argument.removeprefix("--tokens=") for argument in sys.argv if argument.startswith("--tokens=")), None)
+    asyncio.run(main(sys.argv[1], int(sys.argv[2]), freezes="--no-freeze" not in sys.argv, tokens=file))

@@ -21,6 +21,7 @@ import growth
 import live_reads
 import loaders
 import queries
+import service
 import serving
 import startup
 from report import Report, describe_versions, has_section, replace_section, write_json
@@ -34,6 +35,7 @@ MEASUREMENTS: Final[Mapping[str, Callable[..., Coroutine[Any, Any, None]]]] = {
     "callers": callers.measure,
     "graphql": serving.measure,
     "fairness": fairness.measure,
+    "service": service.measure,
     "loaders": loaders.measure,
     "decoding": decoding.measure,
     "queries": queries.measure,

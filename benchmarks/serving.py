@@ -69,11 +69,14 @@ class Host:
 
 
 @asynccontextmanager
-async def running_host(valkey_url: str, *, sessions: int, freezes: bool = True) -> AsyncGenerator[Host]:
+async def running_host(
+    valkey_url: str, *, sessions: int, freezes: bool = True, tokens: Path | None = None
+) -> AsyncGenerator[Host]:
     """Run the host in a process of its own within the block."""
     folder = Path(__file__).parent
     path = os.pathsep.join(filter(None, [str(folder.parent / "examples"), os.environ.get("PYTHONPATH")]))
     arguments = [str(folder / "host.py"), valkey_url, str(sessions), *([] if freezes else ["--no-freeze"])]
+    arguments += [] if tokens is None else [f"--tokens={tokens}"]
     process = await asyncio.create_subprocess_exec(
         sys.executable, *arguments, stdout=asyncio.subprocess.PIPE, env=os.environ | {"PYTHONPATH": path}
     )

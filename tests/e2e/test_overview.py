@@ -189,7 +189,7 @@ async def test_ten_thousand_sessions_are_few_rows(browser: Browser) -> None:
 
 
 async def test_the_keyboard_moves_opens_and_comes_back(browser: Browser) -> None:
-    """Arrows, Page Down, End and Home move the focus; Enter opens the object; back restores the place."""
+    """Arrows, Page Down, End and Home move the focus; Enter opens the object; back restores the place and the focus."""
     async with overview(browser, PageWorld(500), "/#/sessions?sort=id") as shown:
         page = shown.page
         await expect(shown.row(session_id(0))).to_be_visible()
@@ -199,13 +199,20 @@ async def test_the_keyboard_moves_opens_and_comes_back(browser: Browser) -> None
         await page.keyboard.press("ArrowDown")
         await page.keyboard.press("ArrowUp")
         await expect(shown.row(session_id(1)).get_by_role("rowheader").get_by_role("link")).to_be_focused()
+        owners = shown.row(session_id(1)).get_by_role("gridcell").get_by_role("link")
+        for place in range(2):
+            await page.keyboard.press("Tab")
+            await expect(owners.nth(place)).to_be_focused()
+        await page.keyboard.press("Tab")  # only one row is on the way through the page
+        await expect(page.get_by_role("grid").get_by_role("link").and_(page.locator(":focus"))).to_have_count(0)
+        await link.focus()
         await page.keyboard.press("End")
         last = shown.row(session_id(499)).get_by_role("rowheader").get_by_role("link")
         await expect(last).to_be_focused()
         await page.keyboard.press("Enter")
         await expect(page).to_have_url(re.compile(f"#/object/session/{session_id(499)}$"))
         await page.go_back()
-        await expect(last).to_be_visible()
+        await expect(last).to_be_focused()
 
 
 async def test_each_problem_looks_different_and_says_its_reason(browser: Browser) -> None:
@@ -258,6 +265,23 @@ async def test_an_outage_of_the_store_shows_and_heals(browser: Browser, monkeypa
             await expect(shown.row(session_id(0))).to_be_visible()
         await shown.refresh()
         await expect(shown.cell(session_id(0), "State").locator(".mark")).to_have_count(0)
+
+
+async def test_a_jump_during_an_outage_arrives_when_it_is_over(browser: Browser, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The end of a long list, whose pages were never read, is loaded without another action of the user."""
+    world = PageWorld(1_000)
+
+    async def fail(*_: object, **__: object) -> None:
+        raise UnavailableError("the inventory is away")
+
+    async with overview(browser, world, "/#/sessions?sort=id") as shown:
+        await expect(shown.row(session_id(0))).to_be_visible()
+        with monkeypatch.context() as patched:
+            patched.setattr(type(world.inventory), "list_sessions", fail)
+            await shown.page.get_by_role("grid").evaluate("(grid) => { grid.scrollTop = 1e9 }")
+            await expect(shown.page.get_by_role("main").get_by_role("status")).to_contain_text("unavailable")
+        await expect(shown.row(session_id(999))).to_be_visible()
+        await expect(shown.page.get_by_role("main").get_by_role("status")).to_have_count(0)
 
 
 async def test_an_outage_of_the_service_shows_and_heals(browser: Browser) -> None:

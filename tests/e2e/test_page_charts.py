@@ -121,11 +121,12 @@ def planted() -> Iterator[PlantedSeries]:
         yield PlantedSeries(
             "tank_level", {"tank": tank}, [(float(time), (time - END_S + 3_600.0) * number) for time in times]
         )
-    for metric, value_type, value in (
-        ("mem", "current", lambda time: float(GIB + (time % 977) * 1_000_003)),
-        ("mem", "capacity", lambda _: float(8 * GIB)),
-        ("cpu_util", "current", lambda time: float((time - END_S + 3_600) * 250)),
-    ):
+    values: dict[tuple[str, str], Callable[[int], float]] = {
+        ("mem", "current"): lambda time: float(GIB + (time % 977) * 1_000_003),
+        ("mem", "capacity"): lambda _: float(8 * GIB),
+        ("cpu_util", "current"): lambda time: float((time - END_S + 3_600) * 250),
+    }
+    for (metric, value_type), value in values.items():
         labels = {CONTAINER_METRIC_LABEL: metric, "value_type": value_type, "session_id": ID_1, "kernel_id": ID_2}
         yield PlantedSeries(CONTAINER_SERIES, labels, [(float(time), value(time)) for time in times])
 
@@ -463,7 +464,7 @@ async def test_a_partial_answer_its_warnings_and_infos_are_marked(
 async def test_axe_finds_nothing_serious(browser: Browser, url: str, scheme: Any, width: int) -> None:
     """On every view with charts and forms, where nothing is wider than the screen."""
     options = {"color_scheme": scheme, "viewport": {"width": width, "height": 800}, "reduced_motion": "reduce"}
-    views = (
+    views: list[tuple[str | None, tuple[str, ...], dict[str, str]]] = [
         ("mem", ("object", "session", ID_1), {**RANGE, "as": "pct"}),
         ("container mem", ("query", "querier", "container"), {**RANGE, "field.metric_name": "mem"}),
         ("filling", ("query", "preset", "filling"), {**RANGE, "group": "tank"}),
@@ -471,7 +472,7 @@ async def test_axe_finds_nothing_serious(browser: Browser, url: str, scheme: Any
         (None, ("object", "session", ID_1), {"from": "yesterday"}),
         (None, ("query",), {}),
         (None, ("health",), {}),
-    )
+    ]
     async with charting(browser, url, **options) as shown:
         await shown.page.evaluate(AXE.read_text())
         for chart, path, params in views:

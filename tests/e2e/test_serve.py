@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import fcntl
 import json
+import os
 import re
 import signal
 import socket
 import ssl
 import subprocess
+import sys
 from collections.abc import AsyncGenerator, Callable, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -17,7 +20,7 @@ from typing import Final
 import psutil
 import pytest
 from aiohttp import ClientSession
-from tests.e2e.program import statcore
+from tests.e2e.program import environment, statcore
 from tests.faults.proxy import TcpProxy
 from tests.support.certificates import Authority
 from tests.support.polling import until
@@ -251,6 +254,53 @@ async def test_a_running_request_is_finished_or_cut_off(valkey: Server, tmp_path
                 assert 0 == await asyncio.to_thread(service.process.wait, PATIENCE_S)
                 assert ("cut off" in service.log) is not answered
                 connection.writer.close()
+
+
+@pytest.mark.parametrize("output", ["/dev/full", None])
+def test_workers_that_cannot_serve_are_not_kept(output: str | None, no_stores: dict[str, str], tmp_path: Path) -> None:
+    """The service ends with an error if its URL cannot be printed, or if the certificate cannot be used."""
+    (tmp_path / "no.pem").write_text("no certificate")
+    options = [] if output else ["--tls-cert", str(tmp_path / "no.pem")]
+    with Path(output or tmp_path / "output").open("w") as printed:
+        ended = subprocess.run(
+            [sys.executable, "-m", "statcore_cli", "serve", "--port", "0", "--workers", "2", *options],
+            env=environment(**no_stores),
+            stdout=printed,
+            stderr=subprocess.PIPE,
+            text=True,
+            timeout=PATIENCE_S,
+            check=False,
+        )
+    assert (1 if output else 2) == ended.returncode
+    assert ended.stderr.splitlines()[-1].startswith("statcore: ")
+    assert "Traceback" not in ended.stderr
+
+
+def test_the_folder_of_workers_is_locked(no_stores: dict[str, str], tmp_path: Path) -> None:
+    """A cleaner of temporary files that locks what it removes, such as systemd-tmpfiles, leaves it."""
+    with serving(tmp_path, "--workers", "2", **no_stores) as service:
+        (folder,) = tmp_path.glob("statcore-serve-*")
+        descriptor = os.open(folder, os.O_RDONLY)
+        try:
+            with pytest.raises(BlockingIOError):
+                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        finally:
+            os.close(descriptor)
+        assert 0 == service.stop()
+        assert not folder.exists()
+
+
+async def test_the_printed_address_answers_whatever_the_given_host_is_called(
+    no_stores: dict[str, str], tmp_path: Path
+) -> None:
+    """A service without tokens knows its own address, and its name in any case."""
+    with serving(tmp_path, "--host", "127.2", **no_stores) as service:
+        assert "127.0.0.2" == service.address[0]
+        async with client_of(service) as client:
+            assert 200 == await status(client, "/healthz")
+    with serving(tmp_path, "--host", "LocalHost", **no_stores) as service:
+        async with client_of(service) as client, client.get("/healthz", headers={"Host": "LocalHost"}) as response:
+            assert 200 == response.status
 
 
 @pytest.mark.parametrize("host", ["0.0.0.0", "::"])  # noqa: S104 - refused, or for a moment

@@ -13,6 +13,8 @@ import pytest
 from callers import CALLERS, readers, serve
 from cluster_reads import contenders, stored_in_cluster
 from live_reads import FIELDS, KernelReads, many_kernels, one_kernel
+from service import CALLERS as SERVICE_CALLERS
+from service import headers_of, pages_s, write_tokens
 from serving import INFERENCE, LIVE, Host, items_of, running_host
 from workload import Stored, kernel_ids, stored
 
@@ -136,3 +138,20 @@ def _entries(values: Any) -> list[Any]:
     """Return the values, each of them present."""
     assert all(value is not None for value in values)
     return list(values)
+
+
+async def test_callers_of_the_service_get_the_page_of_the_host(source: Stored, tmp_path: Path) -> None:
+    """A token whose rate is used up gets no page."""
+    tokens = tmp_path / "tokens.toml"
+    secrets = write_tokens(tokens)
+    async with running_host(source.server.url, sessions=SIZE, tokens=tokens) as host:
+        assert SERVICE_CALLERS == len(await pages_s(host, secrets["callers"], SERVICE_CALLERS))
+        answers: list[tuple[int, bytes]] = []
+        for name in ("callers", "limited", "limited"):
+            body = {"query": LIVE, "variables": {"limit": SIZE, "offset": 0}}
+            headers = headers_of(secrets[name])
+            async with host.client.post(f"{host.url}/service/graphql", json=body, headers=headers) as response:
+                answers.append((response.status, await response.read()))
+        page = items_of(await host.graphql(LIVE, limit=SIZE))
+    assert [200, 200, 429] == [status for status, _ in answers]
+    assert page == items_of(answers[0][1]) == items_of(answers[1][1])

@@ -8,6 +8,8 @@ from collections.abc import Callable
 from contextlib import aclosing, closing
 from datetime import UTC, datetime
 from subprocess import DEVNULL, Popen
+from time import time
+from typing import cast
 from uuid import uuid4
 
 import attrs
@@ -18,8 +20,10 @@ from tests.support.polling import until
 
 from statcore.errors import InputError
 from statcore.model.inventory import KernelRecord, SessionRecord
-from statcore.ports import InventoryPort
-from statcore.services import SeriesInventory
+from statcore.plugins import PluginRegistry
+from statcore.ports import InventoryPort, ScrapeSinkPort
+from statcore.runtime import Settings, open_runtime, open_sink
+from statcore.services import AGENTS, KERNELS, ObjectListing, SeriesInventory
 from statcore.testing.servers import Server
 from statcore_collector import Collector, KernelTarget, start_exporter
 from statcore_memory import MemoryInventory, MemoryStatistics
@@ -35,7 +39,7 @@ def collecting(inventory: MemoryInventory, agent_id: str) -> Collector:
     return Collector(MemoryStatistics(), agent_id=agent_id, interval_s=0.2, inventory=inventory)
 
 
-def add(collector: Collector, process: Popen[bytes], session_id: str, user_id: str | None = None) -> KernelRecord:
+def add(collector: Collector, process: Popen[bytes], session_id: str | None, user_id: str | None = None) -> KernelRecord:
     """Collect a process as a new kernel, and return its record."""
     kernel_id = str(uuid4())
     collector.add(KernelTarget(pid=process.pid, kernel_id=kernel_id, session_id=session_id, user_id=user_id))
@@ -168,6 +172,39 @@ async def test_series_of_a_real_prometheus_agree(start_kernel: Start, start_prom
 
             await end(processes[0])
             started = add(there, processes[3], OTHER_SESSION)
-            await agree(series, expected(*staying, started))
+            sessions, _, found = expected(*staying, started)
+            await agree(series, (sessions, ["i-1", "i-2"], found))  # the node of an agent without kernels is exported
             assert expected(*staying, started) == await read(inventory)
             stop.set()
+
+
+async def test_series_in_memory_agree_after_each_round(start_kernel: Start) -> None:
+    """With store and backend in one process, the runtime's inventory has what the collector found in its last round.
+
+    It has owners, kernels without a session, and the agent from its first round on, before it has a kernel. A kernel that
+    ended stays for the lookback, as with a server.
+    """
+    settings = Settings(statistics_url="memory://", metrics_url="memory://")
+    registry = PluginRegistry.discover()
+    async with open_runtime(settings, registry) as runtime, open_sink(settings, registry) as sink:
+        collector = Collector(sink, agent_id="i-1", interval_s=0.2)
+
+        async def collect() -> None:
+            await collector.collect()
+            metrics = cast("ScrapeSinkPort", runtime.metrics)
+            metrics.append_scrape(collector.samples(), target=collector.agent_id, time=time())
+
+        listing = ObjectListing(runtime.inventory, runtime.repository)
+        await collect()
+        (agent,) = (await listing.read(AGENTS, figures=True)).items
+        assert ("i-1", [], True) == (agent.object_id, agent.kernel_ids, bool(agent.figures and agent.figures.devices))
+
+        processes = [start_kernel(IDLE) for _ in range(2)]
+        assert ["up"] * 2 == [await read_line(process) for process in processes]
+        first, alone = add(collector, processes[0], SESSION, USER), add(collector, processes[1], None)
+        await collect()
+
+        assert expected(first) == await read(runtime.inventory)
+        kernels = (await listing.read(KERNELS, figures=True)).items
+        assert sorted([first, alone], key=lambda record: record.kernel_id) == [kernel.record for kernel in kernels]
+        assert all(kernel.figures and kernel.figures.mem_bytes for kernel in kernels)

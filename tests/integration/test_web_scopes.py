@@ -137,6 +137,20 @@ async def test_every_argument_of_every_field_is_answered_as_if_nothing_else_exis
                 assert (expected.status, expected_text) == (response.status, without_promql(text)), place
 
 
+async def test_a_scope_of_alternatives_shows_nothing_else(valkey: Server, server: Server, tmp_path: Path) -> None:
+    """Sums and presets are refused; lists and queries of single kernels have the objects of both alternatives."""
+    scope = f"[{PROJECT.scope}, {AGENT.scope}]"
+    async with running(EVERYTHING, valkey, server, tmp_path, scope=scope, source="manager") as service:
+        shown: set[str] = set()
+        for place, query in every_query(values_of("theirs", await cursors(service.runtime))):
+            response = await post(service.client, query, token=service.scoped)
+            text = await response.text()
+            assert set() == leaked(query, response, text), place
+            assert "InternalError" not in text, place
+            shown |= {mark for mark in marks_of("mine") if mark in text and mark not in query}
+    assert marks_of("mine") <= {*shown, id_of("user", "mine"), id_of("project", "mine")}
+
+
 async def test_an_operator_sees_everything_by_these_queries(valkey: Server, server: Server, tmp_path: Path) -> None:
     """Each field of the schema has a value, and each object of the other project is shown, or the tests show nothing."""
     answered: set[str] = set()
@@ -253,6 +267,27 @@ async def test_a_preset_that_reads_more_is_refused(valkey: Server, server: Serve
         assert ["UnsupportedError"] == await codes(response)
         assert set() == leaked(query, response, await response.text())
         assert [] == await codes(await post(service.client, query, token=service.operator))
+
+
+async def test_an_outage_shows_no_address_and_nothing_of_others(start_valkey: Any, server: Server, tmp_path: Path) -> None:
+    """Whichever field fails, its error has a general text; the lists of the inventory are answered."""
+    valkey, unreachable = start_valkey(), attrs.evolve(server, url="http://127.0.0.1:1", port=1)
+    places = ("compute_session_list.limit", "endpoint_list.limit", "utilization.querier", "preset_result.name", "health")
+    queries: dict[str, str] = {}
+    for place, query in every_query(values_of("mine")):
+        if place in places or place.startswith("available_metrics"):
+            queries.setdefault(place, query)
+    async with running(EVERYTHING, valkey, unreachable, tmp_path, scope=PROJECT.scope, source="manager") as service:
+        valkey.process.terminate()
+        valkey.process.wait()
+        responses = await asyncio.gather(*(post(service.client, query, token=service.scoped) for query in queries.values()))
+        for query, response in zip(queries.values(), responses, strict=True):
+            text = await response.text()
+            assert HTTPStatus.OK == response.status, text
+            assert set(await codes(response)) <= {"UnavailableError", "TimedOutError"}, text
+            assert "127.0.0.1" not in text
+            assert set() == leaked(query, response, text)
+    assert len(places) + 1 == len(queries)
 
 
 async def test_a_tag_of_one_scope_means_nothing_in_another(valkey: Server, server: Server, tmp_path: Path) -> None:

@@ -68,7 +68,7 @@ def serving(folder: Path, *arguments: str, **settings: str) -> Generator[Service
     with log_file.open("w") as log:
         process = subprocess.Popen(
             [sys.executable, "-m", "statcore_cli", "serve", "--port", "0", *arguments],
-            env=environment(**settings),
+            env={**environment(**settings), "TMPDIR": str(folder)},  # what a killed service leaves is removed with it
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=log,

@@ -25,7 +25,7 @@ from statcore.plugins import PluginRegistry, Preset
 from statcore.queriers import UtilizationMetricQuerier, resolve
 from statcore.queriers.container import CONTAINER_METRIC_LABEL, CONTAINER_SERIES, OWNER_LABELS, PROCESS_SERIES
 from statcore.runtime import Runtime, Settings, open_runtime
-from statcore.services import AGENTS, SESSIONS, SORTS, ObjectKind, ObjectListing, SeriesInventory
+from statcore.services import AGENTS, KERNELS, SESSIONS, SORTS, ObjectKind, ObjectListing, SeriesInventory
 from statcore.statistics import StatisticsRepositories
 from statcore.statistics.live_stat import KernelLiveStatService
 from statcore.testing.metrics.dataset import PlantedSeries
@@ -276,7 +276,7 @@ def without_owner(text: str, owner: str) -> str:
 async def cursors(runtime: Runtime) -> list[dict[str, Any]]:
     """Return the arguments of the second pages of an operator's lists, in many orders."""
     listing, found = ObjectListing(runtime.inventory, runtime.repository), list[dict[str, Any]]()
-    kinds: Sequence[ObjectKind[Any]] = (SESSIONS, AGENTS)
+    kinds: Sequence[ObjectKind[Any]] = (SESSIONS, KERNELS, AGENTS)
     for kind in kinds:
         for sort in ("id", "-id", "-mem_bytes", "user_id", "kernels"):
             page = await listing.read(kind, sort=sort, limit=2)

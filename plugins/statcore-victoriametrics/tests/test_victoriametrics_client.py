@@ -133,12 +133,14 @@ async def test_queriers_switch_the_servers_own_behaviour_off(scripted: Scripted,
     parameters = {"extra_label": "team=a", "nocache": "0"}
     client = await open_client(recorder.url, parameters=parameters, normalization_interval_s=2.0)
     await client.query_utilization_now(FixedQuerier("m", {"a": "x"}, group_by=["b"]), time=TIME)
-    await client.query_utilization_now(FixedQuerier("m", strategy=QueryStrategy.RATE_NORMALIZED), rate_interval="1m")
+    normalized = FixedQuerier("m", strategy=QueryStrategy.RATE_NORMALIZED)
+    await client.query_utilization_now(normalized, rate_interval="1m")
     await client.query("m", time=TIME)
     gauge, rate, text = recorder.seen
     ours = {"extra_label": "team=a", "nocache": "1", "max_lookback": "1ms"}
     assert {"query": 'sum by (b)(default_rollup(m{a="x"}[5m]))', **ours}.items() <= gauge.items()
     assert {"query": "sum(rate(m[1m])) / 2.0", **ours}.items() <= rate.items()
+    assert client.utilization_text(normalized, rate_interval="1m") == rate["query"]
     assert {"query": "m", "extra_label": "team=a", "nocache": "1", "step": "1m"}.items() <= text.items()
     assert "max_lookback" not in text
     assert "step" not in gauge

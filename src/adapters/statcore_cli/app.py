@@ -153,7 +153,7 @@ Examples:
     statcore query container --metric-name cpu_util --last 1h --format plot
 
 \b
-To complete commands, kinds, options and names of presets in a shell:
+To complete commands, kinds, options, labels and presets in a shell:
     eval "$(_STATCORE_COMPLETE=bash_source statcore)"     # in ~/.bashrc
     eval "$(_STATCORE_COMPLETE=zsh_source statcore)"      # in ~/.zshrc
     _STATCORE_COMPLETE=fish_source statcore | source      # in config.fish

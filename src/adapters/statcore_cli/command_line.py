@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Final, Literal, TypeAlias
 
 import click
@@ -55,6 +55,22 @@ def _complete_setting(_: click.Context, param: click.Parameter, incomplete: str)
     if metavar == "FILE":
         return [CompletionItem(incomplete, type="file")]
     return [CompletionItem(value) for value in metavar.split("|") if "|" in metavar and value.startswith(incomplete)]
+
+
+def completing(
+    words: Callable[[click.Context], Iterable[str]], *, ending: str = ""
+) -> Callable[[click.Context, click.Parameter, str], list[CompletionItem]]:
+    """Return a `shell_complete` of a parameter that takes one of some words.
+
+    Args:
+        words: returns the words; called only to complete.
+        ending: what follows each word, such as "=".
+    """
+
+    def complete(ctx: click.Context, _: click.Parameter, incomplete: str) -> list[CompletionItem]:
+        return [CompletionItem(f"{word}{ending}") for word in words(ctx) if word.startswith(incomplete)]
+
+    return complete
 
 
 def setting_options(*names: SettingName) -> list[click.Parameter]:

@@ -135,10 +135,8 @@ class LiveState:
 
     def screen(self, console: Console, *, heading: str) -> RenderableType:
         """Return the table that a terminal shows, with a heading above it."""
-        for count in range(len(_DROPPABLE) + 1):
-            table = self._table(dropped=_DROPPABLE[:count])
-            if fits(table, console):
-                break
+        tables = (self._table(dropped=_DROPPABLE[:count]) for count in range(len(_DROPPABLE)))
+        table = next((table for table in tables if fits(table, console)), None) or self._table(dropped=_DROPPABLE)
         return Group(Text(heading), table, *(Text(failure, style="red") for failure in self.failures))
 
     def _table(self, *, dropped: Sequence[str]) -> Table:

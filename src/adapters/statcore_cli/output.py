@@ -260,6 +260,8 @@ def draw_chart(series: Series, time_range: QueryTimeRange, *, width: int, unit: 
     start, end = time_range.start, max(time_range.end, time_range.start + time_range.step)
     figure.x_label, figure.y_label = start.astimezone(zone).tzname() or "local", unit or "value"
     figure.with_colors = figure.origin = False
+    if unit.startswith("bytes"):
+        figure.register_label_formatter(float, _bytes_label)
     figure.set_x_limits(start.astimezone(zone), end.astimezone(zone))
     if all(value >= 0 for value in series.values if math.isfinite(value)):
         figure.set_y_limits(min_=0)  # plotille's margin below zero would suggest that utilization can be negative
@@ -269,6 +271,14 @@ def draw_chart(series: Series, time_range: QueryTimeRange, *, width: int, unit: 
         draw = figure.plot if len(run) > 1 else figure.scatter
         draw(times, values)
     return str(figure.show())
+
+
+def _bytes_label(val: float, chars: int, delta: object, left: bool = False) -> str:  # noqa: FBT001, FBT002 - plotille's
+    from rich.filesize import decimal  # noqa: PLC0415
+
+    del delta
+    text = decimal(int(val))
+    return text.ljust(chars) if left else text.rjust(chars)
 
 
 def _unbroken_runs(series: Series, step_s: float) -> list[list[tuple[float, float]]]:

@@ -16,7 +16,7 @@ from statcore.plugins.querier_kinds import METRIC_FIELD, answered_unit, build_qu
 from statcore.queriers.container import OWNER_LABELS
 from statcore.queriers.interface import PreparedQuerier, UtilizationMetricQuerier, resolve
 from statcore_cli.command_context import CommandContext
-from statcore_cli.command_line import LazyGroup
+from statcore_cli.command_line import LazyGroup, completing
 from statcore_cli.standard_output import blame, plugin_code
 
 _PREFIX: Final = "querier_"
@@ -75,12 +75,8 @@ def group_by_option() -> click.Option:
         metavar="LABEL",
         multiple=True,
         help="Return one series for each value of this label, such as kernel_id. May be repeated.",
-        shell_complete=_complete_label,
+        shell_complete=completing(lambda _: OWNER_LABELS),
     )
-
-
-def _complete_label(_: click.Context, __: click.Parameter, incomplete: str) -> list[CompletionItem]:
-    return [CompletionItem(label) for label in OWNER_LABELS if label.startswith(incomplete)]
 
 
 @attrs.frozen
@@ -108,9 +104,14 @@ class QuerierOptions:
                 type=click.Choice(list(field.choices)) if field.choices else _TYPES[field.type],
                 required=field.required,
                 help=f"{field.help}  [default: {field.note}]" if field.note else field.help,
+                shell_complete=self._completing(field),
             )
             for field in self.spec.fields
         ]
+
+    def _completing(self, field: QuerierField) -> Callable[..., list[CompletionItem]] | None:
+        """Return what completes the value of a field, if click does not do it by the field's type."""
+        return completing(lambda _: self.spec.units) if field.name == METRIC_FIELD and not field.choices else None
 
     def flag(self, field: QuerierField) -> str:
         """Return the flag of a field."""

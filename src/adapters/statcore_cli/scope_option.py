@@ -5,24 +5,23 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 import click
-from click.shell_completion import CompletionItem
 
 from statcore.errors import InputError
 from statcore.queriers.container import OWNER_LABELS
 from statcore.scopes.scope import Scope
+from statcore_cli.command_line import completing
 from statcore_cli.settings import errors_prefixed_with
 
 
 def scope_option(help_text: str) -> click.Option:
     """Return the option `--scope`, which may be repeated."""
     return click.Option(
-        ["--scope"], metavar="LABEL=VALUE", multiple=True, help=help_text, shell_complete=complete_owner_label
+        ["--scope"],
+        metavar="LABEL=VALUE",
+        multiple=True,
+        help=help_text,
+        shell_complete=completing(lambda _: OWNER_LABELS, ending="="),
     )
-
-
-def complete_owner_label(_: click.Context, __: click.Parameter, incomplete: str) -> list[CompletionItem]:
-    """Return the labels of owners that a word may begin, each with an equals sign."""
-    return [CompletionItem(f"{label}=", type="nospace") for label in OWNER_LABELS if label.startswith(incomplete)]
 
 
 def read_scope(given: Iterable[str]) -> Scope:

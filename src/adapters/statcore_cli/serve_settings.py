@@ -23,7 +23,6 @@ from statcore.model.validation import (
     from_settings,
 )
 from statcore_cli.settings import CliSettings, errors_prefixed_with
-from statcore_connection.tls import check_key_file
 from statcore_web import Limits
 from statcore_web.browsers import read_origins
 from statcore_web.process import server_tls
@@ -43,6 +42,11 @@ def _check_origins(_: object, field: attrs.Attribute[Any], value: object) -> Non
         read_origins(cast("list[str]", value))
 
 
+def _check_pair(settings: ServeSettings, field: attrs.Attribute[Any], value: object) -> None:
+    if value is not None and settings.tls_cert_file is None:
+        raise InputError(f"{field.name} is set but tls_cert_file is not; set both")
+
+
 @attrs.frozen(kw_only=True)
 class ServeSettings:
     """The settings; their names are those of the table `[serve]`.
@@ -55,7 +59,7 @@ class ServeSettings:
     port: int = attrs.field(default=8080, validator=check_whole_number(0, _MAX_PORT))
     insecure: bool = attrs.field(default=False, validator=check_truth)
     tls_cert_file: str | None = attrs.field(default=None, validator=optional(check_line))
-    tls_key_file: str | None = attrs.field(default=None, validator=check_key_file)
+    tls_key_file: str | None = attrs.field(default=None, validator=[optional(check_line), _check_pair])
     workers: int = attrs.field(default=1, validator=check_whole_number(1, _MAX_WORKERS))
     origins: Iterable[str] = attrs.field(default=(), validator=_check_origins)
     drain_s: float = attrs.field(default=30.0, validator=check_seconds)

@@ -64,7 +64,8 @@ async def _watch_on_screen(
     from rich.text import Text  # noqa: PLC0415
 
     shown: RenderableType = Text("reading")
-    with Live(shown, auto_refresh=False, screen=True) as live:
+    # With its standard output redirected, every read would look as if a plugin had replaced it.
+    with Live(shown, auto_refresh=False, screen=True, redirect_stdout=False) as live:
         while True:
             answer = await _attempt(read)
             if isinstance(answer, StatcoreError):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Collection, Hashable, Mapping, Sequence
+from operator import itemgetter
 from typing import Any, Final, Protocol, Self, TypeAlias
 
 import attrs
@@ -92,7 +93,7 @@ _STANDARD: Final[Mapping[str, Loader]] = {
     "KernelStatistics.by_session": Loader(KernelStatistics.batch_load_by_session),
     "KernelStatistics.inference_metrics_by_kernel": Loader(KernelStatistics.batch_load_inference_metrics_by_kernel),
     "EndpointStatistics.by_endpoint": Loader(EndpointStatistics.batch_load_by_endpoint),
-    "EndpointStatistics.kernels_by_endpoint": Loader(EndpointStatistics.batch_load_kernels_by_endpoint),
+    "EndpointStatistics.kernels_by_endpoint": Loader(EndpointStatistics.batch_load_kernels_by_endpoint, key=itemgetter(0)),
     "ReplicaStatistics.by_replica": Loader(ReplicaStatistics.batch_load_by_replica),
     "AgentStatistics.by_agent": Loader(AgentStatistics.batch_load_by_agent),
     "AgentRecords.by_agent": Loader(AgentRecords.batch_load_by_agent),

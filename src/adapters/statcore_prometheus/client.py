@@ -354,10 +354,8 @@ async def _is_allowed(answer: Awaitable[object]) -> bool:
     try:
         async with Deadline(_FACTS_S, waiting_for="an answer"):
             await answer
-    except (AccessDeniedError, ProtocolError):
-        return False
-    except StatcoreError:
-        return True
+    except StatcoreError as error:
+        return not isinstance(error, AccessDeniedError | ProtocolError)
     return True
 
 

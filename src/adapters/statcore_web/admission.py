@@ -72,29 +72,26 @@ class SharedRows:
     folder: Path
     worker: int
     workers: int
-    _files: dict[str, int] = attrs.field(factory=dict[str, int], init=False)
 
     @contextmanager
     def changing(self, name: str, /) -> Generator[array[float]]:
         """Yield the row of a token; the other workers wait until the block ends."""
-        file = self._files.get(name)
-        if file is None:
-            file = self._files[name] = os.open(self.folder / name, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-        fcntl.lockf(file, fcntl.LOCK_EX)
+        # No file stays open: there may be more tokens than a process may have open files.
+        file = os.open(self.folder / name, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:
+            fcntl.lockf(file, fcntl.LOCK_EX)
             size = _BYTES * (_WORKERS + self.workers)
-            row = array("d", os.pread(file, size, 0) or bytes(size))
+            row = array("d", os.pread(file, size, 0).ljust(size, b"\0"))  # shorter if it is new, or if the disk was full
             yield row
             os.pwrite(file, row.tobytes(), 0)
         finally:
-            fcntl.lockf(file, fcntl.LOCK_UN)
+            os.close(file)  # ends the lock
 
     def forget_requests(self) -> None:
         """Remove the running requests of this worker, which has ended, from all rows; for the parent of the workers."""
         for path in self.folder.iterdir():
             with self.changing(path.name) as row:
                 row[_WORKERS + self.worker] = 0
-            os.close(self._files.pop(path.name))
 
 
 @attrs.frozen(eq=False)

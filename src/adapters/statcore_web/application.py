@@ -146,9 +146,9 @@ def attach(  # noqa: PLR0913 - a host sets few of the options, each by its name
 
 @attrs.define(eq=False)
 class Readiness:
-    """Checks whether ports answer. Whoever asks while a check runs, or within a second after it, gets its answer.
+    """Checks whether ports answer. Requests that come while a check runs, or within a second after it, share its answer.
 
-    Probes need no token, so each could otherwise send a ping of its own.
+    They need no token. Without sharing, each would send a ping to the store and the metric backend.
 
     Args:
         ports: the ports by name.

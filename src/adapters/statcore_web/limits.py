@@ -20,7 +20,8 @@ class Limits:
     """The limits of requests. An error has the name of its limit in `extensions.limit`, and so has the metric.
 
     Args:
-        body_bytes: the size of a request: its body, or its query string.
+        body_bytes: the size of a request: its body, or its query string. A server's own limit of a request line may be
+            lower; that of aiohttp is 8,190 bytes, and that of `statcore serve` is 64 KiB.
         response_bytes: the size of the body of a response.
         depth: how deeply the fields of a query may be nested.
         aliases: how many aliases a query may have.

@@ -8,13 +8,14 @@ import logging
 import os
 import socket
 import ssl
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from functools import partial
 from ipaddress import ip_address
 from typing import Any, Final, Literal, TypeAlias, cast
 
 from aiohttp import web
+from aiohttp.http_exceptions import HttpProcessingError
 
 from statcore.concurrency import end_tasks
 from statcore.errors import InputError, UnavailableError
@@ -54,7 +55,9 @@ def listen(host: str, port: int) -> socket.socket:
     except (socket.gaierror, UnicodeError):
         raise InputError(f"cannot listen on {where!r:.100}: expected the name or the address of this machine") from None
     try:
-        return socket.create_server(address[:2], family=family, backlog=_BACKLOG)
+        # Without dualstack_ipv6, "::" would leave out the IPv4 addresses of this machine.
+        dualstack = family == socket.AF_INET6 and socket.has_dualstack_ipv6()
+        return socket.create_server(address[:2], family=family, backlog=_BACKLOG, dualstack_ipv6=dualstack)
     except OSError as error:
         raise UnavailableError(f"cannot listen on {where}: {error.strerror}", service=where) from error
 
@@ -132,19 +135,27 @@ async def serve_until_stopped(
             response.force_close()
             response.headers["Connection"] = "close"  # this hook runs after aiohttp has set its own headers
 
-    async def drain() -> None:
+    def unfinished() -> int:
+        return running + sum(map(_is_sending, _connections(runner)))
+
+    async def drain(accepting: Sequence[asyncio.Future[Any]]) -> None:
         loop = asyncio.get_running_loop()
         start = loop.time()
-        while (server := runner.server) is not None and server.connections:
+        while _connections(runner) or not all(accepted.done() for accepted in accepting):
             duration_s = loop.time() - start
-            if duration_s > drain_s or (duration_s > _IDLE_S and not running):
+            if duration_s > drain_s or (duration_s > _IDLE_S and not unfinished()):
                 return
             await asyncio.sleep(_CHECK_S)
 
     app.middlewares.insert(0, count)
     app.on_response_prepare.append(close_after_response)
     runner = web.AppRunner(
-        app, access_log=None, handler_cancellation=True, shutdown_timeout=_CUT_OFF_S, max_line_size=_MAX_LINE_BYTES
+        app,
+        access_log=None,
+        logger=_http_logger(),
+        handler_cancellation=True,
+        shutdown_timeout=_CUT_OFF_S,
+        max_line_size=_MAX_LINE_BYTES,
     )
     await runner.setup()
     try:
@@ -159,23 +170,56 @@ async def serve_until_stopped(
         announce("stopping")
         stop.clear()
         draining = True
-        await _stop_accepting(site, listener, runner, tls)
-        ending = [asyncio.ensure_future(drain()), asyncio.ensure_future(stop.wait())]
+        accepting = await _stop_accepting(site, listener, runner, tls)
+        ending = [asyncio.ensure_future(drain(accepting)), asyncio.ensure_future(stop.wait())]
         try:
             await asyncio.wait(ending, return_when=asyncio.FIRST_COMPLETED)
         finally:
-            await end_tasks(ending)
-        if running:
-            _logger.warning("%d requests were still running and are cut off", running)
+            await end_tasks([*ending, *accepting])
+        if number := unfinished():
+            _logger.warning("%d requests were not finished and are cut off", number)
     finally:
         await runner.cleanup()
         listener.close()
 
 
+def _http_logger() -> logging.Logger:
+    """Return the logger for what aiohttp says about requests."""
+    logger = logging.getLogger(f"{__name__}.http")
+    logger.addFilter(_is_fault_of_service)
+    return logger
+
+
+def _is_fault_of_service(record: logging.LogRecord) -> bool:
+    """Return whether aiohttp logs an error that a client has not caused; another is logged here, without a traceback."""
+    error = record.exc_info[1] if record.exc_info else None
+    if not isinstance(error, HttpProcessingError | web.RequestPayloadError):
+        return True
+    _logger.info("a request cannot be read: %s", error)
+    return False
+
+
+def _connections(runner: web.AppRunner) -> list[web.RequestHandler]:
+    return [] if runner.server is None else runner.server.connections
+
+
+def _is_sending(connection: web.RequestHandler) -> bool:
+    """Return whether data waits to be sent on a connection, because its client reads slowly."""
+    transport: Any = connection.transport
+    while transport is not None and not transport.get_write_buffer_size():
+        # A transport of TLS does not count data that it has encrypted; the one below it does.
+        transport = getattr(getattr(transport, "_ssl_protocol", None), "_transport", None)
+    return transport is not None
+
+
 async def _stop_accepting(
     site: web.SockSite, listener: socket.socket, runner: web.AppRunner, tls: ssl.SSLContext | None
-) -> None:
-    """Close the listening socket without losing a connection that the kernel has accepted already."""
+) -> list[asyncio.Future[Any]]:
+    """Close the listening socket without losing a connection that the kernel has accepted already.
+
+    Returns:
+        What hands these connections to the application; each ends after the TLS handshake, perhaps with its error.
+    """
     loop = asyncio.get_running_loop()
     loop.remove_reader(listener.fileno())
     for _ in range(2):  # connections that asyncio has accepted reach the application
@@ -185,8 +229,8 @@ async def _stop_accepting(
         while len(waiting) < _BACKLOG:
             waiting.append(listener.accept()[0])
     await site.stop()  # closes the socket at once
-    for connection in waiting:
-        await loop.connect_accepted_socket(cast("Any", runner.server), connection, ssl=tls)
+    server = cast("Any", runner.server)
+    return [asyncio.ensure_future(loop.connect_accepted_socket(server, connection, ssl=tls)) for connection in waiting]
 
 
 def _context(cert_file: str, key_file: str | None) -> ssl.SSLContext:

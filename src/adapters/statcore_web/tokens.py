@@ -16,6 +16,7 @@ import hmac
 import logging
 import re
 import secrets
+import stat
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
@@ -172,6 +173,8 @@ def read_token_file(path: str) -> tuple[Token, ...]:
         InputError: the file cannot be read, or its text cannot be used.
     """
     try:
+        if not stat.S_ISREG(Path(path).stat().st_mode):  # a pipe would be read only once, and may never end
+            raise InputError("it is not a regular file")  # noqa: TRY301 - told as the other errors of the file
         return read_tokens(Path(path).read_text(encoding="utf-8"))
     except InputError as error:
         raise InputError(f"the file of tokens cannot be used: {error}") from None

@@ -8,13 +8,14 @@ processes, and the running requests and rates of tokens.
 from __future__ import annotations
 
 import asyncio
+import fcntl
 import logging
 import multiprocessing
 import os
 import signal
 import socket
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Generator
+from contextlib import contextmanager, suppress
 from multiprocessing import resource_tracker
 from multiprocessing.connection import Connection
 from multiprocessing.context import SpawnProcess
@@ -23,7 +24,7 @@ from tempfile import TemporaryDirectory
 from typing import Final, TypeAlias
 
 import attrs
-from prometheus_client.multiprocess import mark_process_dead
+from prometheus_client.multiprocess import mark_process_dead  # pyright: ignore[reportUnknownVariableType]
 
 from statcore.concurrency import end_tasks, run_concurrently
 from statcore_web.admission import SharedRows
@@ -103,11 +104,11 @@ async def serve_with_workers(
         drain_s: how long a worker may take to finish its requests after the stop, in seconds.
         announce: called once the first worker accepts connections, and at the stop.
     """
-    with TemporaryDirectory(prefix="statcore-serve-") as folder:
+    with TemporaryDirectory(prefix="statcore-serve-") as folder, _locked(folder):
         parent = _Parent(run_worker, listener, Path(folder), workers)
         parent.make_folders()
-        keeping = asyncio.create_task(run_concurrently(parent.keep_running(number) for number in range(workers)))
-        announcing = asyncio.create_task(parent.announce_start(announce))
+        workers_running = (parent.keep_running(number) for number in range(workers))
+        keeping = asyncio.create_task(run_concurrently([parent.announce_start(announce), *workers_running]))
         stopped = asyncio.create_task(stop.wait())
         try:
             await asyncio.wait([stopped, keeping], return_when=asyncio.FIRST_COMPLETED)
@@ -121,7 +122,7 @@ async def serve_with_workers(
         finally:
             listener.close()
             parent.kill()
-            await end_tasks([announcing, stopped, keeping])
+            await end_tasks([stopped, keeping])
 
 
 @attrs.frozen(eq=False)
@@ -139,9 +140,10 @@ class _Parent:
         (self.folder / "tokens").mkdir()
 
     async def announce_start(self, announce: Announce) -> None:
-        """Announce that the service is ready, once a worker is."""
+        """Announce that the service is ready, once a worker is; not after the stop."""
         await self.started.wait()
-        announce("ready")
+        if not self._stopping.is_set():
+            announce("ready")
 
     async def keep_running(self, number: int) -> None:
         """Run a worker again and again; the pauses in between grow while it ends soon after its start."""
@@ -149,32 +151,36 @@ class _Parent:
         pause_s = _FIRST_PAUSE_S
         while not self._stopping.is_set():
             start_s = loop.time()
-            process = self._start(SharedRows(self.folder / "tokens", number, self.workers))
-            self._running.add(process)
-            await _readable(process.sentinel)
-            process.join()
-            self._running.discard(process)
-            mark_process_dead(process.pid, str(self.folder / "metrics"))  # type: ignore[no-untyped-call]
-            SharedRows(self.folder / "tokens", number, self.workers).forget_requests()
+            end = await self._run(number)
             if self._stopping.is_set():
                 return
             if loop.time() - start_s >= _STABLE_S:
                 pause_s = _FIRST_PAUSE_S
-            _logger.error(
-                "worker %d (process %d) ended with code %d; it is started again in %g s",
-                number,
-                process.pid,
-                process.exitcode,
-                pause_s,
-            )
+            _logger.error("worker %d %s; it is started again in %g s", number, end, pause_s)
             with suppress(TimeoutError):
                 async with asyncio.timeout(pause_s):
                     await self._stopping.wait()
             pause_s = min(2 * pause_s, _LONGEST_PAUSE_S)
 
+    async def _run(self, number: int) -> str:
+        """Run a worker to its end, and return for the log how it ended."""
+        rows = SharedRows(self.folder / "tokens", number, self.workers)
+        try:
+            process = self._start(rows)
+        except OSError as error:  # there is no memory, or there are too many processes or open files
+            return f"cannot be started: {error.strerror}"
+        self._running.add(process)
+        await _readable(process.sentinel)
+        process.join()
+        self._running.discard(process)
+        mark_process_dead(process.pid, str(self.folder / "metrics"))  # type: ignore[no-untyped-call]
+        rows.forget_requests()
+        return f"(process {process.pid}) ended with code {process.exitcode}"
+
     def stop(self) -> None:
         """Tell the workers to finish their requests and end; without the parent's socket, the last one ends listening."""
         self._stopping.set()
+        self.started.set()  # nothing waits for the start any more
         self.listener.close()
         for process in self._running:
             process.terminate()
@@ -197,10 +203,13 @@ class _Parent:
         mask = signal.pthread_sigmask(signal.SIG_BLOCK, _TERMINAL_SIGNALS)
         try:
             process.start()
+        except OSError:
+            reader.close()
+            raise
         finally:
             signal.pthread_sigmask(signal.SIG_SETMASK, mask)
             del os.environ[METRICS_FOLDER]
-        writer.close()
+            writer.close()
         loop = asyncio.get_running_loop()
 
         def heard() -> None:
@@ -212,6 +221,17 @@ class _Parent:
 
         loop.add_reader(reader.fileno(), heard)
         return process
+
+
+@contextmanager
+def _locked(folder: str) -> Generator[None]:
+    """Lock a folder within the block, so that systemd-tmpfiles does not remove its files when they are old."""
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        yield
+    finally:
+        os.close(descriptor)
 
 
 async def _readable(descriptor: int) -> None:

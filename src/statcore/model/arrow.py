@@ -20,7 +20,10 @@ _EXTRA: Final = "arrow"
 
 @attrs.frozen
 class TextColumn:
-    """A column of text, as pairs of a text and of how many rows in succession have it; None is null."""
+    """A column of text, as pairs of a text and of how many rows in succession have it; None is null.
+
+    A lone surrogate, which JSON can hold and UTF-8 cannot, is written as an escape.
+    """
 
     runs: Iterable[tuple[str | None, int]]
 
@@ -111,7 +114,7 @@ def _text_buffers(runs: Iterable[tuple[str | None, int]]) -> tuple[list[bytes | 
     ends = array("q", [0])
     valid = bytearray()
     for text, count in runs:
-        encoded = b"" if text is None else text.encode()
+        encoded = b"" if text is None else text.encode(errors="backslashreplace")
         start, step = len(texts), len(encoded)
         ends.extend(range(start + step, start + step * count + 1, step) if step else [start] * count)
         texts += encoded * count

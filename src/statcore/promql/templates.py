@@ -61,7 +61,8 @@ class Template:
 
     Attributes:
         fixed_labels: the labels that a selector with `${{ labels }}` matches by `=` itself; they cannot be filtered by.
-        unconfined: a selector without `${{ labels }}`, which reads the series of all owners; None if there is none.
+        unconfined: what reads the series of all owners: a selector without `${{ labels }}`, or a call of `info`; None if
+            there is neither.
 
     Args:
         text: printable characters, tabs and line breaks, within the limits of `statcore.promql.parsing`.
@@ -159,7 +160,8 @@ class Template:
         filled = self.fill(marks)
         fixed = labels_fixed_beside(filled, marks["labels"]) if "labels" in self._names else frozenset[str]()
         object.__setattr__(self, "fixed_labels", fixed)
-        object.__setattr__(self, "unconfined", selector_without(filled, marks["labels"]))
+        unconfined = selector_without(filled, marks["labels"])
+        object.__setattr__(self, "unconfined", unconfined and unconfined.replace(marks["labels"], "${{ labels }}"))
 
 
 class FilledTemplate(str):
@@ -188,8 +190,8 @@ class FilledTemplate(str):
         """
         if self._template.unconfined is not None:
             raise UnsupportedError(
-                f"{self._template.unconfined:.200} of the preset has no ${{{{ labels }}}}, so it reads the series of all "
-                "owners; only callers who may see everything may use it"
+                f"{self._template.unconfined:.200} in the preset reads the series of all owners: a selector has no "
+                "${{ labels }}, or info() is called; only callers who may see everything may use it"
             )
         labels = ",".join(filter(None, [self._values["labels"], *matcher_texts(matchers)]))
         return self._template.fill({**self._values, "labels": labels})

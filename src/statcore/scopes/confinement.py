@@ -60,8 +60,9 @@ def confine(runtime: _Runtime, scope: Scope) -> _Runtime:
         )
     owners = Owners(known, scope)
     metrics = ConfinedMetrics(runtime.metrics, scope)
+    candidates: SeriesInventory | None = None
     if isinstance(known, SeriesInventory) and len(scope.alternatives) == 1:
-        known = attrs.evolve(known, metrics=ConfinedMetrics(known.metrics, scope))  # reads fewer series
+        candidates = attrs.evolve(known, metrics=ConfinedMetrics(known.metrics, scope))  # reads fewer series
     repository = StatisticsRepository(
         StatisticsStatefulSource(
             ConfinedStatistics(source.store, owners),
@@ -74,6 +75,6 @@ def confine(runtime: _Runtime, scope: Scope) -> _Runtime:
         statistics=ConfinedStatistics(runtime.statistics, owners),
         repository=repository,
         metrics=metrics,
-        inventory=ConfinedInventory(known, owners),
+        inventory=ConfinedInventory(known, owners, candidates),
     )
     return confined

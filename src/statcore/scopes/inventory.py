@@ -8,7 +8,7 @@ import attrs
 
 from statcore.concurrency import in_turns
 from statcore.model.inventory import AgentRecord, EndpointRecord, KernelRecord, Page, SessionRecord
-from statcore.ports.inventory import OwnerInventoryPort, list_kernels
+from statcore.ports.inventory import KernelInventoryPort, OwnerInventoryPort, find_records, list_kernels
 from statcore.scopes.owners import Owners
 
 
@@ -16,22 +16,30 @@ from statcore.scopes.owners import Owners
 class ConfinedInventory:
     """An `OwnerInventoryPort` and `KernelInventoryPort` with the objects of a scope only; others do not exist in it.
 
-    A session has its allowed kernels, and exists if it has any. For each list the inventory is read as a whole, because it
-    cannot select by owners itself.
+    A session has its allowed kernels, and exists if it has any. For each list the inventory is read as a whole, unless
+    another inventory selects the objects to look up.
 
     Args:
         inventory: the inventory; the caller closes it.
         owners: which objects are allowed.
+        candidates: an inventory with all sessions, kernels and agents of the scope, and with some that are not in it, such
+            as kernels that had another owner before.
     """
 
     inventory: OwnerInventoryPort
     owners: Owners
+    candidates: KernelInventoryPort | None = None
 
     async def list_sessions(self, *, limit: int | None = None, offset: int = 0) -> Page[SessionRecord]:
         """Return a page of the allowed sessions."""
         Page.cut((), limit=limit, offset=offset)  # raises before anything is read
+        if self.candidates is None:
+            records = (await self.inventory.list_sessions()).items
+        else:
+            ids = [session.session_id for session in (await self.candidates.list_sessions()).items]
+            records = list((await find_records(self.inventory.find_sessions, ids)).values())
         sessions: list[SessionRecord] = []
-        async for part in in_turns((await self.inventory.list_sessions()).items):
+        async for part in in_turns(records):
             sessions += [session for record in part if (session := self._session(record)) is not None]
         return Page.cut(sessions, limit=limit, offset=offset)
 
@@ -42,8 +50,13 @@ class ConfinedInventory:
     async def list_kernels(self, *, limit: int | None = None, offset: int = 0) -> Page[KernelRecord]:
         """Return a page of the allowed kernels."""
         Page.cut((), limit=limit, offset=offset)
+        if self.candidates is None:
+            records = (await list_kernels(self.inventory)).items
+        else:
+            ids = [kernel.kernel_id for kernel in (await self.candidates.list_kernels()).items]
+            records = list((await find_records(self.inventory.find_kernels, ids)).values())
         kernels: list[KernelRecord] = []
-        async for part in in_turns((await list_kernels(self.inventory)).items):
+        async for part in in_turns(records):
             kernels += filter(self.owners.has_kernel, part)
         return Page.cut(kernels, limit=limit, offset=offset)
 
@@ -68,7 +81,7 @@ class ConfinedInventory:
     async def list_agents(self, *, limit: int | None = None, offset: int = 0) -> Page[str]:
         """Return a page of the ids of the allowed agents."""
         Page.cut((), limit=limit, offset=offset)
-        ids = (await self.inventory.list_agents()).items
+        ids = (await (self.candidates or self.inventory).list_agents()).items
         allowed = await self.owners.agents(ids)
         return Page.cut([id_ for id_ in ids if id_ in allowed], limit=limit, offset=offset)
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from array import array
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
+from itertools import chain
 from typing import Final, TypeVar
 
 import attrs
@@ -62,7 +64,7 @@ class ConfinedMetrics:
             for confined in self._confined(querier)
         )
         return attrs.evolve(
-            _with_all_notes(answers), series=_distinct(series for answer in answers for series in answer.series)
+            _with_all_notes(answers), series=_joined(series for answer in answers for series in answer.series)
         )
 
     async def query_utilization_now(
@@ -79,7 +81,8 @@ class ConfinedMetrics:
             for confined in self._confined(querier)
         )
         return attrs.evolve(
-            _with_all_notes(answers), samples=_distinct(sample for answer in answers for sample in answer.samples)
+            _with_all_notes(answers),
+            samples=tuple(of_labels[0] for of_labels in _by_labels(s for answer in answers for s in answer.samples)),
         )
 
     def utilization_text(
@@ -170,12 +173,30 @@ def _added(matchers: Iterable[tuple[str, str | LabelMatcher]], more: Matchers) -
     )
 
 
-def _distinct(items: Iterable[_Labelled]) -> tuple[_Labelled, ...]:
-    """Return the items with distinct labels: a series that two alternatives allow is the same in both answers."""
-    distinct: dict[frozenset[tuple[str, str]], _Labelled] = {}
+def _by_labels(items: Iterable[_Labelled]) -> Iterable[list[_Labelled]]:
+    """Return the items in lists, one for each distinct set of labels."""
+    items_of: dict[frozenset[tuple[str, str]], list[_Labelled]] = {}
     for item in items:
-        distinct.setdefault(frozenset(item.labels.items()), item)
-    return tuple(distinct.values())
+        items_of.setdefault(frozenset(item.labels.items()), []).append(item)
+    return items_of.values()
+
+
+def _joined(series: Iterable[Series]) -> tuple[Series, ...]:
+    """Return the series with distinct labels, each with the points of all answers that have it.
+
+    If two alternatives allow a kernel at the same time, both answers have the same value. If the kernel changed its owner,
+    each answer has the points of one owner.
+    """
+    joined: list[Series] = []
+    for first, *others in _by_labels(series):
+        if any(other.timestamps != first.timestamps for other in others):
+            points = dict(chain.from_iterable(zip(s.timestamps, s.values, strict=True) for s in (*reversed(others), first)))
+            times = sorted(points)
+            values = array("d", map(points.__getitem__, times))
+            joined.append(Series(labels=first.labels, timestamps=array("d", times), values=values))
+        else:
+            joined.append(first)
+    return tuple(joined)
 
 
 def _with_all_notes(answers: Sequence[_Answer]) -> _Answer:

@@ -29,6 +29,7 @@ _OBJECTS_PER_READ: Final = 200
 _KEYS_PER_TURN: Final = 1_000
 _ENTRIES_PER_TURN: Final = 32
 _CPU: Final = "cpu_util"
+_AGE: Final = "age_s"
 _UNREADABLE: Final = "the cursor cannot be read; take the next_cursor of the previous page"
 
 _Record = TypeVar("_Record")
@@ -145,7 +146,7 @@ class ListPage(Generic[_Record]):
     Args:
         items: the objects, in the order of the list.
         total_count: how many objects the filters select, on all pages together.
-        next_cursor: the cursor of the next page, or None on the last page.
+        next_cursor: the cursor of the next page, or None on the last page and in a list sorted by age.
     """
 
     items: Sequence[ListedObject[_Record]]
@@ -206,7 +207,8 @@ class ObjectListing:
 
         A page begins after the place where the previous page ended, and not after a number of objects. So an object that
         appears, vanishes or changes between two pages neither repeats nor hides another. In a list sorted by a figure or an
-        owner, only the object that changes itself may be on two pages or on none.
+        owner, only the object that changes itself may be on two pages or on none. Every age grows between two pages, so a
+        list sorted by age has one page only.
 
         Args:
             kind: the kind of object.
@@ -242,7 +244,7 @@ class ObjectListing:
         page = {key[-1]: objects[key[-1]] for key in keys[:limit]}
         if figures and order.by not in FIGURES:
             page = await self._with_figures(kind, page, is_required=False)
-        cursor = order.cursor(keys[limit - 1]) if more and limit else None
+        cursor = order.cursor(keys[limit - 1]) if more and limit and order.by != _AGE else None
         while objects:  # to free thousands of objects at once takes milliseconds
             for _ in range(min(ITEMS_PER_TURN, len(objects))):
                 objects.popitem()
@@ -315,6 +317,10 @@ class _Order:
             by, is_descending, comes_last, value, id_ = json.loads(urlsafe_b64decode(cursor))
         except (ValueError, TypeError, RecursionError):
             raise InputError(_UNREADABLE) from None
+        if self.by == _AGE:
+            raise InputError(
+                f"a list sorted by {_AGE} has no further pages, because ages change; raise the limit, or filter"
+            )
         if (by, is_descending) != (self.by, self.is_descending):
             raise InputError("the cursor is of a list with another sort; take the sort of the previous page")
         if type(comes_last) is not bool or type(value) is not type(self._nothing) or type(id_) is not str:
@@ -467,13 +473,15 @@ def _agent_figures(entry: Entry, *, age_s: float | None, problem: str | None) ->
     except MalformedEntryError as error:
         return Figures(age_s=age_s, problem=problem or str(error))
     figures = Figures.of_entry(cast("Entry", node) if isinstance(node, Mapping) else {}, age_s=age_s, problem=problem)
-    by_metric = cast("Mapping[str, object]", devices) if isinstance(devices, Mapping) else {}
+    if not isinstance(devices, Mapping):
+        return figures
+    by_metric = cast("Mapping[str, object]", devices)
     ids = {
         metric: sorted(map(str, cast("Entry", of_metric)))
         for metric, of_metric in by_metric.items()
         if isinstance(of_metric, Mapping)
     }
-    return attrs.evolve(figures, devices=ids or None)
+    return attrs.evolve(figures, devices=ids)
 
 
 SESSIONS: Final = ObjectKind("sessions", _read_sessions, _sum_of_kernels, reads_kernels=True)

@@ -322,7 +322,11 @@ def test_a_group_without_kinds_has_no_listing(statcore: Invoke) -> None:
         ("query node --le", ["--level"]),
         ("query node --level ", ["low", "high"]),
         ("query node --group-by k", ["kernel_id"]),
+        ("query container --metric-name cpu", ["cpu_util", "cpu_used"]),
         ("preset run b", ["busy"]),
+        ("preset run busy --label ", ["kernel_id="]),
+        ("preset run busy --window 1m --group-by ", ["agent_id"]),
+        ("rules --scope p", ["project_id="]),
         ("sessions --sort cp", ["cpu_pct"]),
         ("sessions --filter us", ["user_id="]),
         ("token new --scope pr", ["project_id="]),
@@ -338,7 +342,15 @@ def test_a_group_without_kinds_has_no_listing(statcore: Invoke) -> None:
 def test_a_shell_completes(statcore: Invoke, tmp_path: Path, words: str, expected: list[str]) -> None:
     """Commands, kinds, options, values and names of presets; an error completes nothing and prints nothing."""
     presets = tmp_path / "presets.toml"
-    presets.write_text("[presets.busy]\ndescription = 'd'\ntemplate = 'up'\n", encoding="utf-8")
+    presets.write_text(
+        """[presets.busy]
+        description = "d"
+        template = "sum by (${{ group_by }})(up{${{ labels }}})"
+        filter_labels = ["kernel_id"]
+        group_labels = ["agent_id"]
+        """,
+        encoding="utf-8",
+    )
     tokens = TokenFile(tmp_path / "tokens.toml")
     tokens.write(ci='scope = "everything"', other='scope = "everything"')
     line = ["statcore", *words.split(" ")]
@@ -353,4 +365,6 @@ def test_a_shell_completes(statcore: Invoke, tmp_path: Path, words: str, expecte
     result = statcore(env=variables, prog_name="statcore")
 
     assert "" == result.stderr
-    assert expected == [line.partition(",")[2] for line in result.stdout.splitlines()]
+    completions = [line.split(",") for line in result.stdout.splitlines()]
+    assert expected == [word for _, word in completions]
+    assert {"plain", "file"} >= {kind for kind, _ in completions}, "the script of the shell ignores other kinds"

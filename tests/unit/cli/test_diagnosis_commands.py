@@ -11,6 +11,7 @@ import pytest
 from tests.unit.cli.conftest import Invoke, answering, checks, csv_rows
 
 from statcore.ports import ServerFacts, ServerState, Topology
+from statcore_web.tokens import secret_hash
 
 
 class TestPlugins:
@@ -191,3 +192,24 @@ class TestDoctor:
         error = f"ZeroDivisionError: division by zero; at {site}/acme_broken_bad.py:1"
         assert ("wrong", f"broken in acme-broken 1.0: {error}") == found["plugin bad"][:2]
         assert "disabled, but not installed: nodse" == found["plugins"][1]
+
+    @pytest.mark.parametrize(
+        ("text", "status"),
+        [
+            ('[tokens.ci]\nhash = "HASH"\nscope = "everything"\n', "ok"),
+            ('[tokens.ci]\nhash = "HASH"\nscope = "everything"\nexpires = 2020-01-01T00:00:00Z\n', "warning"),
+            ("", "warning"),
+            ('[tokens.ci]\nhash = "HASH"\n', "wrong"),
+        ],
+    )
+    def test_the_file_of_tokens_is_checked(self, text: str, status: str, statcore: Invoke, tmp_path: Path) -> None:
+        """A token that has expired is named, and no hash is shown."""
+        file = tmp_path / "tokens.toml"
+        file.write_text(text.replace("HASH", secret_hash("secret")))
+
+        result = statcore("doctor", *self.OFF, "--token-file", str(file), "--format", "json")
+
+        found, detail, remedy = checks(result)["tokens"]
+        assert (status, status == "ok") == (found, remedy == "")
+        assert ("expired: ci" in detail) is ("expires" in text)
+        assert secret_hash("secret") not in result.stdout

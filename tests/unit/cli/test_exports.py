@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import sys
 from collections.abc import Callable, Collection
 from pathlib import Path
 from typing import Any, Final
@@ -61,7 +62,7 @@ from typing import Literal
 import attrs
 from statcore.model import parse_duration
 from statcore.plugins import QuerierSpec, hookimpl
-from statcore.promql import Aggregation, BinaryOperation, Call, Number, RangeSelector, Selector
+from statcore.promql import Aggregation, Call, HistogramQuantile, RangeSelector, Selector
 from statcore.queriers import UtilizationMetricQuerier
 
 STATCORE_PLUGIN_API = 1
@@ -72,6 +73,14 @@ def rate(query, window):
 def doubled(query, window):
     return rate(query, parse_duration(window) * 2)
 
+def slow(query, window):
+    turns = Call("rate", RangeSelector(Selector(query.name, query.matchers), window))
+    return HistogramQuantile(0.95, Aggregation("sum", turns, (*query.group_by, "le")))
+
+def mean(query, window):
+    means = Call("avg_over_time", RangeSelector(Selector(query.name, query.matchers), "1h"))
+    return Aggregation("avg", means, query.group_by)
+
 def raising(query, window):
     raise ZeroDivisionError("no fan")
 
@@ -80,7 +89,7 @@ def wider(query, window):
 
 @attrs.frozen(kw_only=True)
 class Fan(UtilizationMetricQuerier):
-    metric_name: Literal["rate", "doubled", "raising", "wider"]
+    metric_name: Literal["rate", "doubled", "slow", "mean", "raising", "wider"]
     fan: str | None = None
     def name(self): return "fan_turns"
     def labels(self): return {"metric": self.metric_name} | ({"fan": self.fan} if self.fan else {})
@@ -290,7 +299,7 @@ class TestGrafana:
         result = statcore("grafana", env=ALONE)
 
         titles = [panel["title"] for panel in panels(read(result, exit_code=1))]
-        assert ["fan rate"] == [title for title in titles if title.startswith("fan")]
+        assert ["fan rate", "fan slow", "fan mean"] == [title for title in titles if title.startswith("fan")]
         assert "container mem (bytes)" in titles
         for name in ("doubled", "raising", "wider"):
             assert f"statcore: fan {name} is left out: " in result.stderr
@@ -316,6 +325,17 @@ class TestGrafana:
         assert ("busy" in titles, "everything" in titles) == (True, False)
         assert "the preset everything is left out: " in result.stderr
 
+    def test_presets_need_an_extra(self, statcore: Invoke, presets: str, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Without the extra, kinds are written, and a file of presets is an error."""
+        monkeypatch.setitem(sys.modules, "promql_parser", None)
+
+        without = statcore("grafana", env=ALONE)
+        result = statcore("grafana", "--presets", presets, env=ALONE)
+
+        assert ["container"] == [panel["title"] for panel in json.loads(without.stdout)["panels"] if panel["type"] == "row"]
+        assert (1, "") == (result.exit_code, result.stdout)
+        assert "pip install 'statcore[presets]'" in result.stderr
+
     def test_each_variable_has_a_name_of_its_own(
         self, statcore: Invoke, install: Callable[..., Path], tmp_path: Path
     ) -> None:
@@ -335,6 +355,18 @@ class TestGrafana:
         assert 2 == sum(name.startswith("lift_east_group_by") for name in found)
         assert 2 == sum(name.startswith("preset_wing") for name in found)
         assert 2 == sum(name.startswith("preset_busy_group_by") for name in found)
+
+    def test_labels_to_group_by_are_quoted(self, statcore: Invoke, tmp_path: Path) -> None:
+        """A label with other characters than letters, digits and underscores is PromQL only in quotes."""
+        file = tmp_path / "presets.toml"
+        file.write_text(PRESETS.replace('group_labels = ["agent_id"]', 'group_labels = ["a.b,c", "agent_id"]'))
+
+        dashboard = read(statcore("grafana", "--presets", str(file), env=ALONE))
+
+        variable = variables(dashboard)["preset_busy_group_by"]
+        assert ['"a.b,c"', "agent_id"] == [option["value"] for option in variable["options"]]
+        assert r'"a.b\,c",agent_id' == variable["query"]
+        assert 'sum by ("a.b,c")' in "".join(interpolated(text, dashboard) for text in texts(dashboard))
 
     def test_a_broken_backend_is_an_error(self, statcore: Invoke) -> None:
         """Without the backend's list, metrics would be missing."""
@@ -373,6 +405,16 @@ class TestRules:
             assert all("project_id" in labels for labels in re.findall(r"by \((.*?)\)", line))
         assert 'record: "agent_id_project_id:container_cpu_util_current:rate2m"' in result.stdout
 
+    def test_a_scope_of_several_labels_has_each_rule_once(self, statcore: Invoke) -> None:
+        """Two levels with the same labels are one rule, and no fault."""
+        scope = ("--scope", f"project_id={ID_1}", "--scope", "agent_id=i-1")
+        result = statcore("rules", *scope, env=ALONE)
+
+        names = re.findall(r'record: "(.*):container_mem_pct:percent"', result.stdout)
+        others = ["kernel_id_project_id", "project_id", "project_id_session_id", "project_id_user_id"]
+        assert [f"agent_id_{labels}" for labels in others] == names
+        assert (0, "") == (result.exit_code, result.stderr)
+
     def test_rules_that_cannot_be_written_are_left_out(self, statcore: Invoke, install: Callable[..., Path]) -> None:
         """Each name is recorded once; the other rules are written, and the command fails in the end."""
         install("acme-fans", fans=FANS)
@@ -382,7 +424,12 @@ class TestRules:
 
         names = re.findall(r'record: "(.*)"', result.stdout)
         assert (1, len(names)) == (result.exit_code, len(set(names)))
-        assert ["fan:fan_rate:rate5m", "fan:fan_doubled:rate5m"] == [name for name in names if name.startswith("fan")]
+        assert {
+            "fan:fan_rate:rate5m",
+            "fan:fan_doubled:rate10m",
+            "fan:fan_slow:quantile0_95_rate5m",
+            "fan:fan_mean:avg_avg_over_time1h",
+        } == {name for name in names if name.startswith("fan")}
         assert "east_wing:lift_a_b:rate5m of lift a_b is left out: a rule of lift a.b has the same name" in result.stderr
         for name in ("raising", "wider"):
             assert f"statcore: fan {name} is left out: " in result.stderr

@@ -112,13 +112,16 @@ def test_nothing_to_list_has_a_remark(statcore: Invoke) -> None:
 
 
 def test_a_store_that_is_down_leaves_the_list(statcore: Invoke, fake: Any) -> None:
-    """The problem stands beside each object."""
+    """Programs find the problem beside each object, and people read it once."""
     fake.Store.fetch_kernel_statistics = _down
 
-    result = statcore("sessions", "--format", "json")
+    result, as_text = statcore("sessions", "--format", "json"), statcore("sessions")
 
-    assert 0 == result.exit_code
+    assert (0, 0) == (result.exit_code, as_text.exit_code)
     assert {"UnavailableError: refused"} == {item["problem"] for item in json.loads(result.stdout)["sessions"]}
+    assert "statcore: no figures: UnavailableError: refused\n" == as_text.stderr
+    assert [ID_3, ID_4] == [line.split()[0] for line in as_text.stdout.splitlines()[1:]]
+    assert "refused" not in as_text.stdout
 
 
 async def _down(*_: object) -> None:

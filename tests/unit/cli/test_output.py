@@ -134,6 +134,18 @@ def dots(text: str) -> int:
     return sum((ord(character) - 0x2800).bit_count() for character in text if "\u2800" <= character <= "\u28ff")
 
 
+def test_the_labels_of_a_chart_of_bytes_have_units() -> None:
+    """Long numbers of bytes cannot be read at a glance; another unit stands above plain numbers."""
+    values = array("d", [0.0, 3e9])
+    series = Series(labels={}, timestamps=array("d", [1795341600.0, 1795341610.0]), values=values)
+    time_range = QueryTimeRange(start=1795341600, end=1795341610, step="10s")
+
+    in_bytes, in_ms = (draw_chart(series, time_range, width=60, unit=unit) for unit in ("bytes/s", "ms"))
+
+    assert ("3.0 GB |" in in_bytes, "(bytes/s)" in in_bytes) == (True, True)
+    assert ("(ms)" in in_ms, "GB" in in_ms) == (True, False)
+
+
 @pytest.mark.parametrize("width", [50, 80, 200])
 def test_a_chart_fits_its_width(width: int) -> None:
     """No line is longer than the width, and times are in UTC."""

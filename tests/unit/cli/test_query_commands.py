@@ -109,6 +109,17 @@ class TestQuery:
         assert {"metric": "load", "value_type": "current", "step": "1"} == querier.labels()
         assert text.startswith("sum by (kernel_id,value_type)(node_utilization{")
 
+    def test_a_label_that_no_series_has_is_remarked(self, statcore: Invoke, fake: Any) -> None:
+        """The answer is not grouped by it, which a misspelt name would hide; without series there is nothing to say."""
+        fake.ANSWER.update(series=[({"zone": "a"}, [1_795_341_600.0], [0.5])])
+        grouped = ("query", "rack", "--group-by", "zone", "--group-by", "kernel")
+
+        remarked = statcore(*grouped)
+        fake.ANSWER.update(series=[])
+
+        assert (0, "statcore: no series has a label kernel to group by\n") == (remarked.exit_code, remarked.stderr)
+        assert "group by" not in statcore(*grouped).stderr
+
     @pytest.mark.parametrize(
         ("metric", "value_type", "unit"),
         [("mem", "current", "bytes"), ("net_rx", "current", "bytes/s"), ("mem", "pct", "percent"), ("odd", "current", "")],

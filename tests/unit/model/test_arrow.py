@@ -76,6 +76,12 @@ def test_columns_of_a_batch_are_text(texts: dict[str, list[str | None]]) -> None
     assert texts == table.to_pydict()
 
 
+def test_text_that_cannot_be_encoded_does_not_hide_other_rows() -> None:
+    """An entry in JSON may hold half of a surrogate pair; it is an escape, and the rows after it stay in their places."""
+    columns = StatisticsColumns({"a.current": Column(("\ud800", None, "2"))}, problems={}, ages_s={})
+    assert {"a.current": ["\\ud800", None, "2"]} == pyarrow.table(columns).to_pydict()
+
+
 NO_SAMPLES: dict[str, Any] = {"labels": {"kernel_id": "k1"}, "timestamps": array("d"), "values": array("d")}
 RESULT = MatrixResult(
     series=(
@@ -120,6 +126,13 @@ def test_an_empty_result_has_columns(result: MatrixResult) -> None:
     for library, method in (("pandas", result.to_pandas), ("polars", result.to_polars)):
         pytest.importorskip(library)
         assert (0, len(labels) + 2) == method().shape
+
+
+def test_columns_without_rows_have_types() -> None:
+    """A batch of no ids still has its fields."""
+    table = pyarrow.table(StatisticsColumns({"mem.current": Column(())}, problems={}, ages_s={}))
+
+    assert (0, [pyarrow.large_string()]) == (table.num_rows, table.schema.types)
 
 
 def test_a_large_result_is_whole() -> None:

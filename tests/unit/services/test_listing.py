@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from base64 import urlsafe_b64encode
 from collections.abc import Sequence
 from typing import Any, cast
@@ -210,6 +211,18 @@ async def test_bad_arguments_are_refused_before_anything_is_read(arguments: dict
         await attrs.evolve(listing_of(), inventory=cast("Any", None)).read(SESSIONS, **arguments)
 
 
+@pytest.mark.parametrize("sort", ["age_s", "-age_s"])
+async def test_a_list_sorted_by_age_has_one_page(sort: str) -> None:
+    """All ages grow between two pages, so a cursor would lead to the same objects again and again."""
+    listing = listing_of()
+
+    page = await listing.read(KERNELS, sort=sort, limit=1)
+    assert (3, None) == (page.total_count, page.next_cursor)
+    cursor = urlsafe_b64encode(json.dumps(["age_s", sort != "age_s", False, 2.5, KERNEL_1]).encode()).decode()
+    with pytest.raises(InputError):
+        await listing.read(KERNELS, sort=sort, limit=1, after=cursor)
+
+
 async def test_a_cursor_of_another_sort_is_refused() -> None:
     """Its place means nothing in this list."""
     cursor = (await listing_of().read(KERNELS, limit=1)).next_cursor
@@ -361,7 +374,7 @@ async def test_a_kernel_without_a_session_is_listed() -> None:
 
 async def test_an_agent_has_its_devices() -> None:
     """They are known by their metrics; garbage in their place is no device."""
-    devices = {"cpu_util": {"1": {}, "0": {}}, "cuda_util": {"GPU-7": {}}, "odd": 5}
+    devices: dict[str, object] = {"cpu_util": {"1": {}, "0": {}}, "cuda_util": {"GPU-7": {}}, "odd": 5}
     store = Planted({"i-1": {"node": {}, "devices": devices}, "i-2": {"devices": 7}})
 
     first, second = (await listing_of(store).read(AGENTS, figures=True)).items

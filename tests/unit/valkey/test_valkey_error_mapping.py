@@ -48,6 +48,11 @@ from statcore_valkey.error_mapping import RedirectError, from_driver
         (driver.AskError("3999 /run/other.sock:0"), UnavailableError, "without a port"),
         (driver.ClusterCrossSlotError("Keys don't hash to the same slot"), UnsupportedError, "part of a cluster"),
         (driver.ResponseError("SELECT is not allowed in cluster mode"), UnsupportedError, "not allowed in cluster mode"),
+        (
+            driver.ResponseError("unknown command 'SELECT', with args beginning with: '2' "),
+            UnsupportedError,
+            "as a sentinel",
+        ),
         (driver.ResponseError("DB index is out of range"), ProtocolError, "DB index is out of range"),
         (driver.InvalidResponse("Protocol Error"), ProtocolError, "Protocol Error"),
         (RuntimeError("Task got Future attached to a different loop"), ClosedError, "belongs to another event loop"),

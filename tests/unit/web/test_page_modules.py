@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import csv
 import io
+from typing import Any
+from urllib.parse import parse_qs
 
 import graphql
 from tests.support.page_modules import call
@@ -121,3 +123,33 @@ def test_an_error_belongs_to_the_field_that_it_names_or_quotes() -> None:
         "the service is away": None,
     }
     assert list(messages.values()) == call("query_view.js", "fieldIn", *([message, fields] for message in messages))
+
+
+def test_an_address_leads_back_to_its_place() -> None:
+    """Each part of a path and each parameter comes back as it was, whatever its letters are."""
+    nasty = ["plain", "a/b", "50%", "%2F", "ä 漢 🙂", "a=b&c", "#?", "+ +"]
+    hrefs = call("state.js", "hrefOf", *([["object", "session", text], {"q": text, "sort": ""}] for text in nasty))
+    expected = [["object", "session", text] for text in nasty]
+    assert expected == [place["path"] for place in call("state.js", "placeOf", *([href] for href in hrefs))]
+    assert [{"q": [text]} for text in nasty] == [parse_qs(href.partition("?")[2]) for href in hrefs]
+
+
+def test_an_address_that_names_nothing_is_the_first_view() -> None:
+    """An empty fragment, or one that is not a path."""
+    places = call("state.js", "placeOf", [""], ["#"], ["#content"], ["#/agents"])
+    assert [["sessions"], ["sessions"], ["sessions"], ["agents"]] == [place["path"] for place in places]
+
+
+def test_problems_are_found_at_their_items() -> None:
+    """Problems and errors of fields have the kind of their looks; those elsewhere are left out."""
+    response: Any = {
+        "extensions": {"problems": [{"path": ["list", "items", 2, "figures"], "kind": "stale", "message": "old"}]},
+        "errors": [
+            {"path": ["list", "items", 2, "devices"], "message": "away", "extensions": {"code": "TimedOutError"}},
+            {"path": ["other", "items", 2], "message": "elsewhere", "extensions": {"code": "InputError"}},
+        ],
+    }
+    (stale,) = response["extensions"]["problems"]
+    away = {"kind": "unavailable", "message": "away"}
+    calls = [[response, ["list", "items", number]] for number in (1, 2)]
+    assert [[], [stale, away]] == call("problems.js", "wrongAt", *calls)

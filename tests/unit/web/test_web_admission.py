@@ -9,6 +9,8 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
+import attrs
+import psutil
 import pytest
 
 from statcore.scopes import Scope
@@ -69,6 +71,22 @@ def test_the_rate_of_a_token_holds_over_all_workers(tmp_path: Path) -> None:
     assert [None, "requests_per_s", None] == [refused(first, TOKEN), refused(second, TOKEN), refused(second, FREE)]
     now += 1_000
     assert [None, "requests_per_s"] == [refused(second, TOKEN), refused(first, TOKEN)]
+
+
+def test_there_may_be_more_tokens_than_open_files(tmp_path: Path) -> None:
+    """Requests of a thousand tokens leave no file open."""
+    admission = Admission(3, rows(tmp_path, 0))
+    before = psutil.Process().num_fds()
+    for number in range(1_000):
+        assert refused(admission, attrs.evolve(FREE, name=f"token-{number}")) is None
+    assert before == psutil.Process().num_fds()
+
+
+@pytest.mark.parametrize("content", [b"", b"\0" * 12])
+def test_a_row_that_a_full_disk_has_cut_short_is_filled_up(content: bytes, tmp_path: Path) -> None:
+    """The token is served again once there is room."""
+    (tmp_path / FREE.name).write_bytes(content)
+    assert refused(Admission(1, rows(tmp_path, 1)), FREE) is None
 
 
 def test_no_count_is_lost_when_processes_count_at_the_same_time(tmp_path: Path) -> None:

@@ -116,7 +116,7 @@ class Pinged:
 
 
 async def test_probes_share_a_check_of_readiness() -> None:
-    """Whoever asks while a check runs, or within a second after it, gets its answer, so that probes are no load."""
+    """Requests that come while a check runs, or within a second after it, send no ping of their own."""
     now, port = 100.0, Pinged()
     readiness = application.Readiness({"store": port}, clock=lambda: now)
     waiting = [asyncio.create_task(readiness.report()) for _ in range(100)]

@@ -45,7 +45,20 @@ async def test_without_origins_no_page_may_read_answers() -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["*", "https://a.example/", "a.example", "ftp://a.example", "https://u@a.example", "https://[", ""]
+    "text",
+    [
+        "*",
+        "https://a.example/",
+        "a.example",
+        "ftp://a.example",
+        "https://u@a.example",
+        "https://[",
+        "",
+        "https://*.a.example",
+        "https://A.example",
+        "https://a.example:443",
+        "http://a.example:80",
+    ],
 )
 def test_a_text_that_is_no_origin_is_refused(text: str) -> None:
     """Browsers send a scheme, a host and a port, and nothing else."""
@@ -61,6 +74,7 @@ def test_a_text_that_is_no_origin_is_refused(text: str) -> None:
         ("127.0.0.1", 200),
         ("[::1]:9", 200),
         ("LOCALHOST", 200),
+        ("localhost.evil.example", 421),
         ("evil.example:8080", 421),
         ("[", 421),
     ],

@@ -103,7 +103,12 @@ async def test_another_media_type_is_not_acceptable(accept: str) -> None:
 
 @pytest.mark.parametrize(
     "query",
-    ["{ queriers {", "{ no_such_field }", "query ($x: Int!) { agent_list(limit: $x) { total_count } }", "{ ...F }"],
+    [
+        *("{ queriers {", "{ no_such_field }", "query ($x: Int!) { agent_list(limit: $x) { total_count } }", "{ ...F }"),
+        f"{{ agent_list(limit: -{'9' * 5_000}) {{ total_count }} }}",
+        f'{{ utilization(querier: "x", selector: {{x: {"9" * 5_000}}}, start: "", end: "", step: "") {{ partial }} }}',
+    ],
+    ids=["syntax", "field", "variable", "fragment", "long number", "long number in JSON"],
 )
 async def test_a_query_that_is_not_executed_has_a_status_in_graphqls_own_media_type(query: str) -> None:
     """With plain JSON the status says that the request was understood. In both the response has no data."""

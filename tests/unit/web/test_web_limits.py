@@ -14,7 +14,7 @@ import pytest
 import strawberry
 from prometheus_client.parser import text_string_to_metric_families
 from tests.support.graphql_host import inventory_of, session_id
-from tests.support.web_host import Client, TokenFile, codes, get, post, runtime_of, serving
+from tests.support.web_host import SESSIONS, Client, TokenFile, codes, get, post, runtime_of, serving
 
 from statcore.errors import InputError
 from statcore.promql import MAX_POINTS
@@ -27,9 +27,11 @@ from statcore_web.refusal import RefusedError
 UTILIZATION = (
     '{ utilization(querier: "container", selector: {metric_name: "mem"}, start: "0", end: "10", step: "1") { partial } }'
 )
+SESSION = f'compute_session(session_id: "{session_id(0)}")'
+OF_SESSION = 'utilization(metric_name: "mem", start: "0", end: "10", step: "1") { partial }'
 FEW: dict[str, Any] = {
     "body_bytes": 400,
-    "response_bytes": 300,
+    "response_bytes": 2_000,
     "depth": 4,
     "aliases": 2,
     "tokens": 60,
@@ -45,25 +47,43 @@ async def exceeded(client: Client) -> Mapping[str, float]:
     return {sample.labels["limit"]: sample.value for sample in samples if sample.name == "statcore_limits_exceeded_total"}
 
 
-@pytest.mark.parametrize(
-    ("limit", "query", "status"),
-    [
-        ("body_bytes", "{ schema_version } #" + "x" * 400, 413),
-        ("response_bytes", "{ queriers { fields { name help description: help } } }", 413),
-        ("depth", "{ a { b { c { d { e } } } } }", 400),
-        ("aliases", "{ a: schema_version b: schema_version c: schema_version }", 400),
-        ("tokens", "{ " + "schema_version " * 60 + "}", 400),
-        ("ids", "{ compute_session_list { items { session_id } } }", 200),
-        ("points", UTILIZATION, 200),
+EXCEEDING = {
+    "body_bytes": ["{ schema_version } #" + "x" * 400],
+    "response_bytes": ["{ __schema { types { name description } } }"],
+    "depth": ["{ a { b { c { d { e } } } } }"],
+    "aliases": ["{ a: schema_version b: schema_version c: schema_version }"],
+    "tokens": ["{ " + "schema_version " * 60 + "}"],
+    "ids": [
+        SESSIONS,
+        '{ compute_session_list(sort: "id") { total_count } }',
+        "{ compute_session_list(limit: 2) { items { live_stat inference_metrics } } }",
+        f"{{ {SESSION} {{ live_stat inference_metrics }} agent_list {{ total_count }} }}",
     ],
-)
-async def test_a_limit_has_its_own_error_and_its_own_count(limit: str, query: str, status: int) -> None:
+    "points": [
+        UTILIZATION,
+        '{ preset_result(name: "x", start: "0", end: "10", step: "1") { partial } }',
+        f"{{ {SESSION} {{ {OF_SESSION} }} }}",
+    ],
+}
+"""By the name of a limit, queries that exceed it."""
+STATUSES = {"body_bytes": 413, "response_bytes": 413, "depth": 400, "aliases": 400, "tokens": 400}
+"""The status of a request that exceeds a limit, if it is not that of a query with the error of a field."""
+
+
+def test_every_limit_has_a_test() -> None:
+    """The three limits of time and of running requests have their own below."""
+    names = {field.name for field in attrs.fields(Limits)}
+    assert names == {*EXCEEDING, "concurrent_requests", "request_s"}
+
+
+@pytest.mark.parametrize(("limit", "query"), [(limit, query) for limit, queries in EXCEEDING.items() for query in queries])
+async def test_a_limit_has_its_own_error_and_its_own_count(limit: str, query: str) -> None:
     """The error names the limit; the next request is answered."""
     limits = Limits(**FEW if limit != "tokens" else {**FEW, "body_bytes": 2_000})
     async with serving(runtime_of(inventory=inventory_of(4)), limits=limits) as client:
         response = await post(client, query)
         document = await response.json(content_type=None)
-        assert status == response.status, document
+        assert STATUSES.get(limit, 200) == response.status, document
         extensions = [error["extensions"] for error in document["errors"] if "limit" in error["extensions"]]
         assert {("LimitError", limit)} == {(extension["code"], extension["limit"]) for extension in extensions}
         assert {limit: 1} == await exceeded(client)
@@ -135,12 +155,29 @@ async def test_concurrent_requests_of_a_token_are_limited(tmp_path: Path) -> Non
         for _ in running:
             await gate.entered.acquire()
         refused = await post(client, "{ schema_version }", token=secrets["busy"])
-        assert (429, "1", ["LimitError"]) == (refused.status, refused.headers["Retry-After"], await codes(refused))
+        (error,) = (await refused.json(content_type=None))["errors"]
+        assert {"code": "LimitError", "limit": "concurrent_requests"} == error["extensions"]
+        assert (429, "1") == (refused.status, refused.headers["Retry-After"])
         assert 200 == (await post(client, "{ schema_version }", token=secrets["idle"])).status
         assert {"concurrent_requests": 1} == await exceeded(client)
         gate.opened.set()
         assert [200, 200] == [response.status for response in await asyncio.gather(*running)]
         assert 200 == (await post(client, "{ schema_version }", token=secrets["busy"])).status
+
+
+async def test_the_rate_of_a_token_is_its_own(tmp_path: Path) -> None:
+    """A request too many is refused with a time to wait; a token without a rate is answered."""
+    file = TokenFile(tmp_path / "tokens.toml")
+    secrets = file.write(slow='scope = "everything"\nrequests_per_s = 0.001', free='scope = "everything"')
+    async with serving(tokens=Tokens(str(file.path))) as client:
+        assert 200 == (await post(client, "{ schema_version }", token=secrets["slow"])).status
+        for send in (get, post):
+            refused = await send(client, "{ schema_version }", token=secrets["slow"])
+            (error,) = (await refused.json(content_type=None))["errors"]
+            assert (429, {"code": "LimitError", "limit": "requests_per_s"}) == (refused.status, error["extensions"])
+            assert 0 < int(refused.headers["Retry-After"]) <= 1_000
+        assert [200] * 5 == [(await post(client, "{ schema_version }", token=secrets["free"])).status for _ in range(5)]
+        assert {"requests_per_s": 2} == await exceeded(client)
 
 
 async def test_a_request_that_takes_too_long_is_ended() -> None:

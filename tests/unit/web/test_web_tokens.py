@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 import traceback
@@ -179,3 +180,11 @@ except statcore.MissingExtraError as error: print(error.extra)
 def test_a_token_shows_no_hash() -> None:
     """Its `repr` may be in a log."""
     assert HASH not in repr(Token(name="ci", hash=HASH, scope=Scope.everything()))
+
+
+def test_a_pipe_is_refused_as_a_file_of_tokens(tmp_path: Path) -> None:
+    """To open one would wait for a writer, and it cannot be read again."""
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    with pytest.raises(InputError, match="regular file"):
+        Tokens(str(pipe))

@@ -67,7 +67,7 @@ class Check:
 
 @click.command(
     params=[
-        *setting_options("statistics_url", "metrics_url", "rate_interval", "disable_plugins", "presets"),
+        *setting_options("statistics_url", "metrics_url", "rate_interval", "disable_plugins", "presets", "token_file"),
         format_option(),
     ],
     epilog="""\b
@@ -108,6 +108,8 @@ def _checks(ctx: click.Context) -> Iterator[Check]:
     yield from _plugin_checks(context.registry, settings)
     if settings.presets:
         yield _preset_check(context)
+    if settings.token_file is not None:
+        yield _token_check(settings.token_file)
     yield from run(_port_checks("store", settings.statistics_url, context.statistics), doing="reading from the store")
     yield from run(_port_checks("backend", settings.metrics_url, context.metrics), doing="reading from the metric backend")
 
@@ -135,6 +137,25 @@ def _preset_check(context: CommandContext) -> Check:
         return Check("presets", "", "wrong", "; ".join(map(str, catalog.faults.values())), "correct it there")
     files = ", ".join(file.value for file in context.settings.presets)
     return Check("presets", "", "ok", f"{len(catalog.presets)} in plugins and {files}")
+
+
+def _token_check(file: Setting) -> Check:
+    from statcore_web.tokens import read_token_file  # noqa: PLC0415 - only where there are tokens
+
+    try:
+        tokens = read_token_file(file.value)
+    except InputError as error:
+        return Check(
+            "tokens", "", "wrong", f"{file.origin}: {error}", "correct it, or make tokens with `statcore token new`"
+        )
+    now = datetime.now(UTC)
+    detail = f"{len(tokens)} in {file.value}"
+    if not tokens:
+        return Check("tokens", "", "warning", detail, "every request is refused; make one with `statcore token new`")
+    if expired := [token.name for token in tokens if token.expires is not None and token.expires <= now]:
+        remedy = "remove them with `statcore token revoke`, and make others if they are still needed"
+        return Check("tokens", "", "warning", f"{detail}; expired: {', '.join(expired)}", remedy)
+    return Check("tokens", "", "ok", detail)
 
 
 async def _port_checks(

@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any, Final
 
 import attrs
 import click
-from click.shell_completion import CompletionItem
 from rich.filesize import decimal
 
 from statcore.queriers.container import OWNER_LABELS
@@ -29,10 +28,10 @@ from statcore.services.listing import (
     ObjectListing,
 )
 from statcore_cli.command_context import CommandContext
-from statcore_cli.command_line import format_option, setting_options
+from statcore_cli.command_line import completing, format_option, setting_options
 from statcore_cli.event_loop import run, run_until_stopped
 from statcore_cli.output import screen_table, write, write_json, write_table
-from statcore_cli.scope_option import complete_owner_label
+from statcore_cli.standard_output import printable
 from statcore_cli.watching import INTERVAL_S, watch
 
 if TYPE_CHECKING:
@@ -74,10 +73,6 @@ _DROPPABLE: Final = (
 """The headers that a narrow terminal leaves out, the least important first."""
 
 
-def _complete_sort(_: click.Context, __: click.Parameter, incomplete: str) -> list[CompletionItem]:
-    return [CompletionItem(name) for name in SORTS if name.startswith(incomplete)]
-
-
 def list_options() -> list[click.Parameter]:
     """Return the options of a list, besides settings and the format."""
     return [
@@ -85,14 +80,14 @@ def list_options() -> list[click.Parameter]:
             ["--sort"],
             metavar="NAME",
             help=f"{', '.join(SORTS)}; - in front sorts in descending order.  [default: id]",
-            shell_complete=_complete_sort,
+            shell_complete=completing(lambda _: SORTS),
         ),
         click.Option(
             ["--filter", "filters"],
             metavar="TEXT",
             multiple=True,
             help="A part of an id, or LABEL=ID such as user_id=ID, to list only what has it. If repeated, all must match.",
-            shell_complete=complete_owner_label,
+            shell_complete=completing(lambda _: OWNER_LABELS, ending="="),
         ),
         click.Option(["--watch"], is_flag=True, help=f"Read again every {INTERVAL_S:g} seconds, until Ctrl-C."),
     ]
@@ -148,13 +143,22 @@ class ListCommand:
         from rich.text import Text  # noqa: PLC0415
 
         heading = f"{page.total_count} {self.kind.name} at {datetime.now().astimezone():%H:%M:%S}; Ctrl-C ends it"
-        table = screen_table([*_HEADERS.values()], _text_rows(page), console, droppable=_DROPPABLE)
-        return Group(Text(heading), table) if page.items else Text(heading)
+        if not page.items:
+            return Text(heading)
+        problem = _common_problem(page)
+        rows = _text_rows(page, with_problems=problem is None)
+        table = screen_table([*_HEADERS.values()], rows, console, droppable=_DROPPABLE)
+        outage = [] if problem is None else [Text(f"no figures: {printable(problem)}", style="red")]
+        return Group(Text(heading), *outage, table)
 
     def _print(self, page: ListPage[Any]) -> None:
         if self.output_format == "text":
             if page.items:
-                write_table([*_HEADERS.values()], _text_rows(page), droppable=_DROPPABLE)
+                problem = _common_problem(page)
+                rows = _text_rows(page, with_problems=problem is None)
+                write_table([*_HEADERS.values()], rows, droppable=_DROPPABLE)
+                if problem is not None:
+                    click.echo(f"statcore: no figures: {printable(problem)}", err=True)
             else:
                 click.echo(f"statcore: no {self.kind.name}: none exists, or none matches the filters", err=True)
         elif self.output_format == "json":
@@ -180,9 +184,16 @@ def _csv_row(item: ListedObject[Any]) -> list[str]:
     return [*cells, _devices(item), _figures(item).problem or ""]
 
 
-def _text_rows(page: ListPage[Any]) -> Iterator[list[str]]:
+def _common_problem(page: ListPage[Any]) -> str | None:
+    """Return the problem that all of several objects have instead of figures, such as a store that is down, or None."""
+    first = _figures(page.items[0])
+    is_common = len(page.items) > 1 and all(_figures(item) == first for item in page.items)
+    return first.problem if is_common and first == Figures(problem=first.problem) else None
+
+
+def _text_rows(page: ListPage[Any], *, with_problems: bool) -> Iterator[list[str]]:
     for item in page.items:
-        yield [_shown(item, name) for name in _HEADERS]
+        yield ["" if name == "problem" and not with_problems else _shown(item, name) for name in _HEADERS]
 
 
 def _devices(item: ListedObject[Any]) -> str:

@@ -14,9 +14,10 @@ from statcore.model.results import MatrixResult, append_instant
 from statcore.model.time import QueryTimeRange
 from statcore.ports.promql import as_promql
 from statcore.promql import MAX_POINTS, fix_range
+from statcore.promql.templates import Preset
 from statcore.services.presets import PresetService
 from statcore_cli.command_context import CommandContext
-from statcore_cli.command_line import format_option, setting_options
+from statcore_cli.command_line import completing, format_option, setting_options
 from statcore_cli.event_loop import run
 from statcore_cli.output import write, write_matrix
 from statcore_cli.settings import errors_prefixed_with
@@ -29,6 +30,12 @@ def _complete_preset(ctx: click.Context, _: click.Parameter, incomplete: str) ->
     return [
         CompletionItem(name, help=preset.description) for name, preset in presets.items() if name.startswith(incomplete)
     ]
+
+
+def _preset_of(ctx: click.Context) -> Preset:
+    """Return the preset that the words before the completed one name."""
+    # click has not read the arguments of a line whose last option has no value yet.
+    return CommandContext.of(ctx).presets().preset(ctx.params["name"] or ctx.args[0])
 
 
 @click.group(
@@ -146,12 +153,14 @@ def show_command(ctx: click.Context, /, name: str, output_format: str, **_: obje
             metavar="LABEL=VALUE",
             multiple=True,
             help="Select series in which the label has this value. Repeat a label to allow several values.",
+            shell_complete=completing(lambda ctx: _preset_of(ctx).filter_labels, ending="="),
         ),
         click.Option(
             ["--group-by", "group_labels"],
             metavar="LABEL",
             multiple=True,
             help="Return one series for each value of this label. May be repeated.",
+            shell_complete=completing(lambda ctx: _preset_of(ctx).group_labels),
         ),
         click.Option(
             ["--window"], metavar="DURATION", help="The window of rates, for example 5m.  [default: the preset's own]"

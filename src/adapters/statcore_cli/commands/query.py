@@ -15,6 +15,7 @@ from statcore_cli.command_line import format_option, setting_options
 from statcore_cli.event_loop import run
 from statcore_cli.output import write_matrix
 from statcore_cli.querier_commands import QuerierGroup, QuerierOptions, flags, group_by_option
+from statcore_cli.standard_output import printable
 from statcore_cli.times import PointsInTime, range_options, read_range, zone_option
 
 
@@ -34,6 +35,9 @@ def _build(spec: QuerierSpec) -> click.Command:
         querier = options.build(values)
         result = run(_query(context, querier, points), doing=f"querying {spec.name}")
         write_matrix(output_format, result, points.whole, unit=options.unit(values, querier), local=local)
+        known = {label for series in result.series for label in series.labels}
+        if result.series and (unknown := [label for label in values["group_by"] if label not in known]):
+            click.echo(f"statcore: no series has a label {' or '.join(map(printable, unknown))} to group by", err=True)
 
     return click.Command(
         spec.name,

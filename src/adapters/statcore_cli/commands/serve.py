@@ -110,12 +110,12 @@ async def _serve(context: CommandContext, serve: ServeSettings, listener: socket
             notify_systemd("STOPPING=1")
 
     with stop_on_signals() as stop:
-        async with _application(context, serve, loopback=is_loopback(listener)) as app:
+        tls = serve.tls()
+        async with _application(context, serve, listener) as app:
             if serve.workers == 1:
-                tls = serve.tls()
                 await serve_until_stopped(app, listener, stop, tls=tls, drain_s=serve.drain_s, announce=announce)
                 return
-        # The application was opened, so that a setting that cannot be used is reported once and not by each worker.
+        # The certificate was read and the application opened: a setting that cannot be used is reported once.
         run_worker = partial(_run_worker, context.settings, serve)
         await serve_with_workers(
             run_worker, listener, stop, workers=serve.workers, drain_s=serve.drain_s, announce=announce
@@ -145,21 +145,22 @@ async def _serve_in_worker(context: CommandContext, serve: ServeSettings, worker
 
     with stop_on_signals() as stop:
         worker.stop_with_parent(stop)
-        loopback = is_loopback(worker.listener)
-        async with _application(context, serve, loopback=loopback, admission_rows=worker.rows) as app:
+        async with _application(context, serve, worker.listener, admission_rows=worker.rows) as app:
             await serve_until_stopped(app, worker.listener, stop, tls=serve.tls(), drain_s=serve.drain_s, announce=announce)
 
 
 @asynccontextmanager
 async def _application(
-    context: CommandContext, serve: ServeSettings, *, loopback: bool, admission_rows: AdmissionRows | None = None
+    context: CommandContext, serve: ServeSettings, listener: socket, *, admission_rows: AdmissionRows | None = None
 ) -> AsyncGenerator[web.Application]:
     settings = context.settings
     tokens = None
     if settings.token_file is not None:
         with errors_prefixed_with(settings.token_file.origin):
             tokens = Tokens(settings.token_file.value)
-    hosts = LOOPBACK_HOSTS | {serve.host} if loopback and tokens is None and not serve.insecure else None
+    hosts = None
+    if is_loopback(listener) and tokens is None and not serve.insecure:
+        hosts = LOOPBACK_HOSTS | {serve.host.lower(), listener.getsockname()[0]}
     async with context.runtime() as runtime:
         app = web.Application()
         attach(

@@ -18,6 +18,7 @@ import attrs
 
 from statcore.errors import InputError, PluginError, StatcoreError
 from statcore.model.time import format_duration
+from statcore.promql.quoting import grouped_text
 from statcore.promql.syntax import Selector, matcher_texts, render
 from statcore.promql.templates import Preset
 from statcore.queriers.matcher import LabelMatcher, Matchers
@@ -188,15 +189,17 @@ class Dashboard:
 
 
 def _choice_variable(name: str, title: str, labels: Sequence[str], *, default: str) -> dict[str, Any]:
+    """Return the variable of the labels to group by; its values stand in a query as they are."""
+    texts = {label: grouped_text((label,)) for label in labels}
     return {
         "name": name,
         "label": title,
         "type": "custom",
-        "query": ",".join(labels),
-        "options": [{"text": label, "value": label, "selected": label == default} for label in labels],
+        "query": ",".join(text.replace(",", r"\,") for text in texts.values()),
+        "options": [{"text": label, "value": text, "selected": label == default} for label, text in texts.items()],
         "multi": True,
         "includeAll": False,
-        "current": {"text": [default], "value": [default]},
+        "current": {"text": [default], "value": [texts[default]]},
     }
 
 

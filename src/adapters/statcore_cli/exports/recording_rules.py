@@ -15,7 +15,6 @@ from typing import Final
 import attrs
 
 from statcore.errors import InputError, PluginError, StatcoreError
-from statcore.model.time import format_duration
 from statcore.promql.syntax import (
     Aggregation,
     BinaryOperation,
@@ -85,17 +84,19 @@ class RecordingRules:
                     yield rule
 
     def _rules_of(self, query: ExportedQuery) -> Iterator[RecordingRule]:
+        levels = [query.distinguished] if query.distinguished else [(label,) for label in query.owners]
         kept = [label for label, _ in self.matchers]
-        for level in [query.distinguished] if query.distinguished else [(label,) for label in query.owners]:
+        # The levels of two labels of the scope are the same rule.
+        for labels in dict.fromkeys(tuple(sorted({*level, *kept})) for level in levels):
             expression = query.expression(
                 matchers=self.matchers,
-                group_by=[*level, *kept],
+                group_by=labels,
                 rate_interval=self.rate_interval,
                 normalization_interval_s=self.normalization_interval_s,
             )
             if any(isinstance(part, _HEAVY) for part in parts_in(expression)):
                 yield RecordingRule(
-                    record=_name(query, [*level, *kept], expression, format_duration(self.rate_interval)),
+                    record=_name(query, labels, expression),
                     expression=render(expression),
                 )
 
@@ -115,14 +116,14 @@ def _quoted(text: str) -> str:
     return _ESCAPED.sub(lambda found: f"\\u{ord(found[0]):04x}", json.dumps(text, ensure_ascii=False))
 
 
-def _name(query: ExportedQuery, labels: Iterable[str], expression: Expression, window: str) -> str:
+def _name(query: ExportedQuery, labels: Iterable[str], expression: Expression) -> str:
     metric = "_".join(filter(None, [query.kind, query.metric, *query.choices]))
-    operations = list(dict.fromkeys(_operations(query, expression, window))) or ["sum"]
-    parts = ("_".join(sorted(set(labels))), metric, "_".join(operations))
+    operations = list(dict.fromkeys(_operations(query, expression))) or ["sum"]
+    parts = ("_".join(labels), metric, "_".join(operations))
     return ":".join(re.sub(r"[^A-Za-z0-9_]", "_", part) for part in parts)
 
 
-def _operations(query: ExportedQuery, expression: Expression, window: str) -> Iterator[str]:
+def _operations(query: ExportedQuery, expression: Expression) -> Iterator[str]:
     """Yield what an expression computes, the last operation first; a sum is named only if nothing else is."""
     if isinstance(query.query.strategy, PercentOfCapacity):
         yield "percent"
@@ -130,8 +131,8 @@ def _operations(query: ExportedQuery, expression: Expression, window: str) -> It
         match part:
             case HistogramQuantile(quantile=quantile):
                 yield f"quantile{quantile!r}"
-            case Call(function=function):
-                yield f"{function}{window}"
+            case Call(function=function, argument=argument):
+                yield f"{function}{argument.window}"
             case Aggregation(operator=operator) if operator != "sum":
                 yield operator
             case _:

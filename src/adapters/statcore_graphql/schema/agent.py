@@ -15,7 +15,7 @@ from statcore.model.statistics import decode_entry, shown_value
 from statcore.services import AGENTS
 from statcore_graphql.outcomes import Outcome
 from statcore_graphql.schema.figures import STARTED_AT, Figures, figures_field, read_entry, rfc3339
-from statcore_graphql.schema.loaded import LoadedField, Shown, statistics_field
+from statcore_graphql.schema.loaded import LoadedField, Shown, only_outcome, statistics_field
 
 _LOADER = "AgentStatistics.by_agent"
 _OWNER = "Its owner; null for an agent of nobody or of everybody."
@@ -36,7 +36,7 @@ def _shown(halves: Mapping[str, object]) -> dict[str, object]:
     return shown
 
 
-@strawberry.type(description="A device of an agent in one metric, such as a core or an accelerator.")
+@strawberry.type(description="A metric of a device of an agent, such as the memory of an accelerator.")
 class Device:
     """A metric of a device."""
 
@@ -52,7 +52,7 @@ def _show_devices(
     _: object, outcomes: Sequence[Outcome], /, *, encoded: bool, fields: Sequence[str] | None = None
 ) -> Shown:
     del encoded, fields
-    entry, problem = read_entry(None, outcomes)
+    entry, problem = only_outcome(outcomes)
     if entry is None:
         return None, ()
     value, problems = decode_entry(entry)
@@ -87,9 +87,7 @@ def _record_field(text: Callable[[AgentRecord], str | None], *, description: str
 
     def show(_: object, outcomes: Sequence[Outcome], /, *, encoded: bool, fields: Sequence[str] | None = None) -> Shown:
         del encoded, fields
-        ((record, _),) = outcomes
-        if isinstance(record, BaseException):
-            raise record
+        record = only_outcome(outcomes).value
         return None if record is None else text(record), ()
 
     loaded = LoadedField(loader="AgentRecords.by_agent", keys=lambda agent: (agent.agent_id,), show=show)

@@ -13,7 +13,7 @@ from strawberry.types import ExecutionContext
 
 from statcore.model.text import describe
 from statcore_graphql.loaders import DataLoaderManager
-from statcore_graphql.schema.documents import DocumentCache, OperationCheck, new_documents
+from statcore_graphql.schema.documents import DocumentCache, DocumentCheck, new_documents
 from statcore_graphql.schema.limits import MAX_ALIASES, MAX_DEPTH, MAX_TOKENS, size_rule
 from statcore_graphql.schema.lists import ListExecutor
 from statcore_graphql.schema.loaded import loader_names
@@ -77,7 +77,7 @@ def build_schema(
             lambda: MaxTokensLimiter(max_token_count=max_tokens),
             lambda: AddValidationRules([rule]),
             lambda: DocumentCache(documents),
-            OperationCheck,
+            DocumentCheck,
             ProblemsExtension,
         ],
     )

@@ -28,6 +28,7 @@ from statcore_graphql.schema.loaded import (
     LoadedField,
     Shown,
     metrics_field,
+    only_outcome,
     show_metrics,
     statistics_field,
 )
@@ -55,10 +56,7 @@ def _show_processes(
     _: object, outcomes: Sequence[Outcome], /, *, encoded: bool, fields: Sequence[str] | None = None
 ) -> Shown:
     del encoded, fields
-    ((found, _),) = outcomes
-    if isinstance(found, BaseException):
-        raise found
-    return [Process.of(process) for process in found], ()
+    return [Process.of(process) for process in only_outcome(outcomes).value], ()
 
 
 @strawberry.type(description="A kernel: one container, of a session or by itself.")

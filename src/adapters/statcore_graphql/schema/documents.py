@@ -1,7 +1,8 @@
-"""Documents by their text: a query that recurs is neither parsed nor validated again."""
+"""Documents by their text: a query that recurs is neither parsed nor validated again. Checks of documents."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator
 from functools import lru_cache
 from typing import Any, Final, TypeAlias
@@ -14,7 +15,9 @@ from strawberry.schema.schema import validate_document
 _KEPT_DOCUMENTS: Final = 128
 _LONGEST_TEXT: Final = 10_000
 """How many characters the text of a kept document may have; a text of few tokens may be megabytes long."""
-
+_MAX_DIGITS: Final = 1_000
+_LONG_NUMBER: Final = re.compile(rf"(?<![\w\"])-?[0-9]{{{_MAX_DIGITS + 1}}}")
+"""Python converts no number of more than 4,300 digits. graphql-core would raise its error as one of the server."""
 
 _Rules: TypeAlias = tuple[type[ASTValidationRule], ...]
 
@@ -75,12 +78,19 @@ class DocumentCache(SchemaExtension):
         yield
 
 
-class OperationCheck(SchemaExtension):
-    """Refuses a document of several operations if the request names none of them: Strawberry would execute the first."""
+class DocumentCheck(SchemaExtension):
+    """Refuses what the libraries let pass: numbers that Python cannot convert, and several operations without a name."""
+
+    def on_parse(self) -> Iterator[None]:
+        """Look for a long number."""
+        query = self.execution_context.query
+        if query and _LONG_NUMBER.search(query):
+            raise GraphQLError(f"the document has a number of more than {_MAX_DIGITS} digits")
+        yield
 
     def on_validate(self) -> Iterator[None]:
-        """Count the operations."""
-        context = self.execution_context
+        """Count the operations: Strawberry executes the first if the request names none."""
+        context: Any = self.execution_context
         document = context.graphql_document
         if document is not None and context._provided_operation_name is None:  # noqa: SLF001 - the public name is the first's
             count = sum(isinstance(definition, OperationDefinitionNode) for definition in document.definitions)

@@ -11,7 +11,7 @@ import strawberry
 from statcore import services
 from statcore.model.statistics import Entry, Problem, ProblemKind
 from statcore_graphql.outcomes import Outcome
-from statcore_graphql.schema.loaded import LoadedField, Shown
+from statcore_graphql.schema.loaded import LoadedField, Shown, only_outcome
 
 STARTED_AT: Final = "When it started, in RFC 3339 and UTC; null where that is not known."
 
@@ -80,11 +80,8 @@ def figures_field(
 
 
 def read_entry(_: object, outcomes: Sequence[Outcome], /) -> tuple[Entry | None, Problem | None]:
-    """Return the entry of an object with one key."""
-    ((entry, problem),) = outcomes
-    if isinstance(entry, BaseException):
-        raise entry
-    return entry, problem
+    """Return the entry of an object with one key, and its problem."""
+    return only_outcome(outcomes)
 
 
 def _is_listed(root: Any) -> bool:  # noqa: ANN401 - an object with `listed`

@@ -222,8 +222,7 @@ class ListExecutor(StrawberryGraphQLCoreExecutionContext):
             arguments = get_argument_values(graphql_field, details[0].node, self.variable_values)
         except GraphQLError:
             return None
-        output_type: _OutputType = graphql_field.type
-        inner = self._plan_objects(output_type, details)
+        inner = self._plan_objects(cast("Any", graphql_field).type, details)
         if inner is None:
             return None
         loader = self.context_value.dataloader_manager.get_loader(self.context_value, loaded.loader)

@@ -113,6 +113,18 @@ class LoadedField:
         return value
 
 
+def only_outcome(outcomes: Sequence[Outcome]) -> Outcome:
+    """Return the outcome of a field with one key.
+
+    Raises:
+        BaseException: its value, if that is an exception.
+    """
+    (outcome,) = outcomes
+    if isinstance(outcome.value, BaseException):
+        raise outcome.value
+    return outcome
+
+
 def statistics_field(
     loader: str,
     *,
@@ -133,9 +145,7 @@ def statistics_field(
         _: object, outcomes: Sequence[Outcome], /, *, encoded: bool, fields: Sequence[str] | None = None
     ) -> Shown:
         del fields
-        ((entry, problem),) = outcomes
-        if isinstance(entry, BaseException):
-            raise entry
+        entry, problem = only_outcome(outcomes)
         if entry is None:
             return None, ()
         value, problems = decode_entry(entry)
@@ -158,9 +168,7 @@ def metrics_field(loader: str, *, key: Callable[[Any], Hashable], description: s
     def show_outcome(
         _: object, outcomes: Sequence[Outcome], /, *, encoded: bool, fields: Sequence[str] | None = None
     ) -> Shown:
-        ((entry, problem),) = outcomes
-        if isinstance(entry, BaseException):
-            raise entry
+        entry, problem = only_outcome(outcomes)
         if entry is None:
             return None, ()
         return show_metrics(entry, problem, fields, encoded=encoded, hides=hides)

@@ -41,8 +41,8 @@ SCHEMA_VERSION: Final = 1
 _PAGING: Final = (
     "Without `sort`, `filter` and `after`, pages have a `limit` and an `offset`, and no `next_cursor`. With one of them,"
     " pages neither repeat nor hide objects when others come and go: pass the `next_cursor` of a page as `after` for the"
-    f" next page. `sort` is one of {', '.join(SORTS)}, with `-` in front to descend. Each `filter` must match: `LABEL=ID`"
-    " such as `user_id=…`, or a text to search in ids."
+    f" next page. `sort` is one of {', '.join(SORTS)}, with `-` in front to descend; a list sorted by `age_s` has one page"
+    " only. Each `filter` must match: `LABEL=ID` such as `user_id=…`, or a text to search in ids."
 )
 
 _FEWER_FIGURES: Final = (

@@ -2,19 +2,19 @@
 
 import { html } from "htm/preact";
 import { Component } from "preact";
-import { useEffect, useRef, useState } from "preact/hooks";
+import { useEffect, useLayoutEffect, useRef, useState } from "preact/hooks";
 import { change, hrefOf } from "./state.js";
 
 /** @typedef {import("./list_window.js").Row} Row */
 /** @typedef {import("./list_window.js").Listed} Listed */
 /** The highest value of each figure in the rows that are loaded. @typedef {Record<string, number>} Highest */
 /**
- * A column: `cell` returns what stands there; `sort` is the name that the service sorts by, with `-` in front if the column shows
- * the opposite (an age for a start); `width` is that of a CSS grid.
- * A column with `figure` is shown once a row has that figure. On a phone, where a row has several lines, a column may be hidden
- * ("minor"), beside the id ("side"), wide, or a line by itself.
+ * A column. `cell` returns what stands there; its links have the given `tabindex`, so that Tab stops at one row only. `sort` is the
+ * name that the service sorts by, with `-` in front if the column shows the opposite (an age for a start). `width` is that of a CSS
+ * grid. A column with `figure` is shown once a row has that figure. On a phone, where a row has several lines, a column may be
+ * hidden ("minor"), beside the id ("side"), wide, or a line by itself.
  * @typedef {{title: string, sort?: string, width: string, isNumber?: boolean, hint?: string, figure?: string,
- *   onPhone?: "minor" | "side" | "wide" | "line", cell: (row: Row, highest: Highest) => any}} Column
+ *   onPhone?: "minor" | "side" | "wide" | "line", cell: (row: Row, context: {highest: Highest, tabindex: number}) => any}} Column
  */
 
 const ROW_PX = 36;
@@ -22,9 +22,9 @@ const NARROW_ROW_PX = 116;
 const NARROW = "(max-width: 700px)";
 /** How many rows beyond the visible ones are in the document. */
 const AROUND = 8;
-/** Where lists were scrolled to, by their address: for the way back. @type {Map<string, number>} */
-const scrolled = new Map();
-const KEPT_POSITIONS = 50;
+/** Where the user was in lists, by their address: for the way back. @type {Map<string, {top: number, active: number}>} */
+const left = new Map();
+const KEPT_PLACES = 50;
 
 /**
  * @param {{title: string, object: string, columns: Column[], sort: string, listed: Listed,
@@ -39,21 +39,26 @@ export function Grid({ title, object, columns: all, sort, listed, show, isOther 
   const { first, count, measure } = useVisible(frame, row_px);
   const end = Math.min(total, first + count);
   useEffect(() => show(first, Math.max(end, 1)), [first, end, sort, isOther]);
-  const { active, setActive, keys } = useKeys(frame, { row_px, covered_px: isNarrow ? 0 : ROW_PX, total, count });
+  const { active, setActive, focus, keys } = useKeys(frame, { row_px, covered_px: isNarrow ? 0 : ROW_PX, total, count });
 
   const address = location.hash;
   const restored = useRef("");
   useEffect(() => {
     if (restored.current === address || isOther || !total || !frame.current) return;
     restored.current = address;
-    frame.current.scrollTop = scrolled.get(address) ?? 0;
-    setActive(Math.floor(frame.current.scrollTop / row_px));
+    const place = left.get(address) ?? { top: 0, active: 0 };
+    frame.current.scrollTop = place.top;
+    setActive(place.active);
+    if (left.has(address) && document.activeElement === document.body) focus();
   });
+  const remember = () => {
+    if (restored.current !== address || !frame.current) return;
+    if (left.size > KEPT_PLACES) left.clear();
+    left.set(address, { top: frame.current.scrollTop, active });
+  };
+  useEffect(remember, [active]);
   const scroll = () => {
-    if (restored.current === address && frame.current) {
-      if (scrolled.size > KEPT_POSITIONS) scrolled.clear();
-      scrolled.set(address, frame.current.scrollTop);
-    }
+    remember();
     measure();
   };
 
@@ -133,6 +138,7 @@ class RowView extends Component {
 
   render() {
     const { number, row, columns, object, highest, row_px, isActive, choose } = this.props;
+    const tabindex = isActive ? 0 : -1;
     const style = { transform: `translateY(${number * row_px}px)`, height: `${row_px}px` };
     return html`<div
       role="row" aria-rowindex=${number + 2} style=${style} data-active=${isActive || undefined} class=${row?.isOld ? "old" : ""}
@@ -146,8 +152,8 @@ class RowView extends Component {
                 class=${`${column.isNumber ? "number" : ""} ${column.onPhone ?? ""}`}
               >${
                 place
-                  ? column.cell(row, highest)
-                  : html`<a href=${hrefOf(["object", object, row.id])} tabindex=${isActive ? 0 : -1} title=${row.id}>${row.id}</a>`
+                  ? column.cell(row, { highest, tabindex })
+                  : html`<a href=${hrefOf(["object", object, row.id])} tabindex=${tabindex} title=${row.id}>${row.id}</a>`
               }</div>`,
             )
           : html`<div role="gridcell" class="faint" tabindex="-1">Loading…</div>`
@@ -178,35 +184,51 @@ function useVisible(frame, row_px) {
 }
 
 /**
- * Return the row that has or gets the focus, and a handler of keys that move it (a hook).
+ * Return the row that has or gets the focus, functions that set it and focus it, and a handler of keys that move it (a hook).
  * @param {{current: HTMLElement | null}} frame
  * @param {{row_px: number, covered_px: number, total: number, count: number}} sizes `covered_px`: the height of the heading, which
  *   covers rows
  */
 function useKeys(frame, { row_px, covered_px, total, count }) {
-  const [active, setActive] = useState(0);
+  const [active, render] = useState(0);
+  const newest = useRef(0); // keys may come faster than rows are made
   const isMoving = useRef(false);
-  useEffect(() => {
-    if (!isMoving.current) return;
-    /** @type {HTMLElement | null | undefined} */
-    const target = frame.current?.querySelector("[data-active] [tabindex]");
+  const isFocusing = useRef(false);
+  const setActive = (/** @type {number} */ next) => {
+    if (isFocusing.current) return; // the focus follows the active row here, not the other way round
+    newest.current = next;
+    render(next);
+  };
+  const follow = () => {
+    const [box, focused] = [frame.current, document.activeElement];
+    if (!box || !isMoving.current || active !== newest.current) return;
+    const isFree = focused === document.body || box.contains(focused); // not in a field that was chosen since
+    /** @type {HTMLElement | null} */
+    const target = isFree ? box.querySelector("[data-active] [tabindex]") : null;
+    isFocusing.current = true;
     target?.focus({ preventScroll: true });
-    isMoving.current = !(target instanceof HTMLAnchorElement); // a row that is loading has its link later
-  });
+    isFocusing.current = false;
+    isMoving.current = isFree && !(target instanceof HTMLAnchorElement); // a row that is loading has its link later
+  };
+  useLayoutEffect(follow);
+  const focus = () => {
+    isMoving.current = true;
+    follow();
+  };
   const keys = (/** @type {KeyboardEvent} */ event) => {
     const steps = { ArrowDown: 1, ArrowUp: -1, PageDown: count - 2, PageUp: 2 - count, Home: -total, End: total };
     const step = steps[/** @type {keyof typeof steps} */ (event.key)];
     const box = frame.current;
     if (!box || step === undefined || event.ctrlKey || event.altKey || event.metaKey) return;
     event.preventDefault();
-    const next = Math.max(0, Math.min(total - 1, active + step));
+    const next = Math.max(0, Math.min(total - 1, newest.current + step));
     const [top, height_px] = [next * row_px, box.clientHeight - covered_px];
     if (top < box.scrollTop) box.scrollTop = top;
     else if (top + row_px > box.scrollTop + height_px) box.scrollTop = top + row_px - height_px;
-    isMoving.current = true;
     setActive(next);
+    focus();
   };
-  return { active, setActive, keys };
+  return { active, setActive, focus, keys };
 }
 
 /**

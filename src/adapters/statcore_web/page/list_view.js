@@ -105,15 +105,15 @@ function Filter({ filter }) {
 
 /**
  * A link that shows the objects of an owner only; on the place where it stands, so another filter stays.
- * @param {{label: string, id: string | null | undefined}} props `label`: "user_id" or "project_id"
+ * @param {{label: string, id: string | null | undefined, tabindex?: number}} props `label`: "user_id" or "project_id"
  */
-export function OwnerLink({ label, id }) {
+export function OwnerLink({ label, id, tabindex }) {
   if (!id) return html`<span class="faint" title="The owner is not known, or there are several">—</span>`;
   const { path, params } = place();
   const filter = `${label}=${id}`;
   params.delete("filter", filter);
   params.append("filter", filter);
-  return html`<a href=${hrefOf(path, params)} title=${`Show only those of ${label.replace(/_id$/, "")} ${id}`}>${id}</a>`;
+  return html`<a href=${hrefOf(path, params)} tabindex=${tabindex} title=${`Show only those of ${label.replace(/_id$/, "")} ${id}`}>${id}</a>`;
 }
 
 /** @param {{kind: ListKind, sort: string}} props */

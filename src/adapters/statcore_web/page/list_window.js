@@ -1,6 +1,5 @@
 // The part of a long list that is in view: which pages to ask for, their rows, and what to forget.
 
-import { poll } from "./client.js";
 import { keepAsking, REFRESH_MS } from "./live.js";
 import { wrongByItem } from "./problems.js";
 
@@ -16,6 +15,10 @@ import { wrongByItem } from "./problems.js";
  * @typedef {{id: string, item: any, wrong: Wrong[], isOld: boolean}} Row
  */
 /**
+ * A page. The first one in view is refreshed all the time; each other one after that before it, which says where it begins.
+ * @typedef {{rows: Row[], live?: Live, after?: string, isFirst: boolean, stop?: () => void}} ListPage
+ */
+/**
  * What is known of a list: the number of its rows (undefined before the first answer), those rows that are loaded by their
  * number, when the service last confirmed them, and why the newest request failed.
  * @typedef {{total?: number, rows: Map<number, Row>, at_ms?: number, failure?: string, code?: string}} Listed
@@ -29,15 +32,15 @@ const KEPT_PAGES = 8;
 const MOST_SKIPPED = 10_000;
 
 export class ListWindow {
-  /** @type {Map<number, {rows: Row[], live?: Live, after?: string, stop: () => void}>} the pages by number */
+  /** @type {Map<number, ListPage>} the pages by number; those that are asked for can be stopped */
   #pages = new Map();
   /** @type {(string | undefined)[]} where each page begins, as far as known; the first needs no cursor */
   #cursors = [undefined];
   /** @type {number | undefined} */
   #total;
   #needed = [0];
-  #skipping = new AbortController();
-  #isSkipping = false;
+  /** @type {{target: number, live?: Live, stop: () => void} | undefined} the search for the beginning of a page */
+  #skip;
   /** @type {number | undefined} */
   #at_ms;
 
@@ -66,48 +69,43 @@ export class ListWindow {
   }
 
   stop() {
-    this.#skipping.abort();
-    for (const { stop } of this.#pages.values()) stop();
+    this.#skip?.stop();
+    for (const page of this.#pages.values()) halt(page);
   }
 
   #load() {
-    for (const [number, page] of this.#pages) if (!this.#needed.includes(number)) page.stop();
-    for (const number of this.#needed) {
-      if (number > 0 && this.#cursors[number] === undefined) this.#skipTo(number);
-      else this.#ask(number);
+    for (const [number, page] of this.#pages) if (!this.#needed.includes(number)) halt(page);
+    for (const [place, number] of this.#needed.entries()) {
+      const isKnown = number === 0 || this.#cursors[number] !== undefined;
+      if (isKnown) this.#ask(number, place === 0);
+      if (place === 0) this.#skipTo(isKnown ? undefined : number); // its answer says where the next page begins
     }
     this.#forget();
   }
 
-  /** @param {number} number */
-  #ask(number) {
+  /**
+   * @param {number} number
+   * @param {boolean} isFirst
+   */
+  #ask(number, isFirst) {
     const after = this.#cursors[number];
-    const page = this.#pages.get(number);
-    if (page?.live && page.after === after && page.stop !== nothing) return;
-    page?.stop();
-    const stop = keepAsking(requestOf(this.listing, PAGE, after, true), (live) => this.#hear(number, live), {
-      every_ms: this.every_ms,
-      before: page?.live,
+    const page = this.#pages.get(number) ?? { rows: [], isFirst };
+    if (page.stop && page.after === after && page.isFirst === isFirst) return;
+    halt(page);
+    Object.assign(page, { after, isFirst });
+    this.#pages.set(number, page);
+    page.stop = keepAsking(requestOf(this.listing, PAGE, after, true), (live) => this.#hear(number, page, live), {
+      every_ms: isFirst ? this.every_ms : 0,
+      before: page.live,
     });
-    const asked = {
-      rows: page?.rows ?? [],
-      live: page?.live ?? { request: { query: "" } },
-      after,
-      stop: () => {
-        stop();
-        asked.stop = nothing;
-      },
-    };
-    this.#pages.set(number, asked);
   }
 
   /**
    * @param {number} number
+   * @param {ListPage} page
    * @param {Live} live
    */
-  #hear(number, live) {
-    const page = this.#pages.get(number);
-    if (!page) return;
+  #hear(number, page, live) {
     const list = live.response?.data?.[this.listing.field];
     if (live.response !== page.live?.response && list) {
       page.rows = rowsOf(live, this.listing, new Map(page.rows.map((row) => [row.id, row])));
@@ -116,7 +114,11 @@ export class ListWindow {
       if (list.next_cursor) this.#cursors[number + 1] = list.next_cursor;
     }
     page.live = live;
-    if (!live.failure) this.#at_ms = live.at_ms;
+    if (!live.failure) {
+      this.#at_ms = live.at_ms;
+      const next = this.#pages.get(number + 1);
+      if (next) halt(next); // it is asked for again where it is needed
+    }
     this.#load();
     this.#tell();
   }
@@ -127,44 +129,48 @@ export class ListWindow {
     for (const [number, page] of this.#pages) {
       for (const [place, row] of page.rows.entries()) rows.set(number * PAGE + place, row);
     }
-    const failed = this.#needed.map((number) => this.#pages.get(number)?.live).find((live) => live?.failure);
+    const lives = [this.#skip?.live, ...this.#needed.map((number) => this.#pages.get(number)?.live)];
+    const failed = lives.find((live) => live?.failure);
     this.tell({ total: this.#total, rows, at_ms: this.#at_ms, failure: failed?.failure, code: failed?.code });
   }
 
   /**
    * Find out where a page begins: skip all rows before it in one request, which returns no rows.
-   * @param {number} number
+   * @param {number | undefined} number undefined: nothing has to be found out
    */
-  async #skipTo(number) {
-    if (this.#isSkipping) return; // #load is called again after it
-    this.#isSkipping = true;
-    let known = number;
+  #skipTo(number) {
+    let known = number ?? 0;
     while (known > 0 && this.#cursors[known] === undefined) known -= 1;
-    const target = Math.min(number, known + MOST_SKIPPED / PAGE);
+    const target = number && Math.min(number, known + MOST_SKIPPED / PAGE);
+    if (target === this.#skip?.target) return;
+    this.#skip?.stop();
+    this.#skip = undefined;
+    if (!target) return;
     const request = requestOf(this.listing, (target - known) * PAGE, this.#cursors[known], false);
-    try {
-      const { response } = await poll(request, { signal: this.#skipping.signal });
-      const cursor = response?.data?.[this.listing.field]?.next_cursor;
-      this.#isSkipping = false;
-      if (!cursor) return; // the list became shorter, or the request failed: the next refresh tells
-      this.#cursors[target] = cursor;
+    const hear = (/** @type {Live} */ live) => {
+      const list = live.response?.data?.[this.listing.field];
+      if (this.#skip) this.#skip.live = live;
+      if (list?.next_cursor) this.#cursors[target] = list.next_cursor;
+      else if (list) this.#total = list.total_count; // the list has become shorter
       this.#load();
-    } catch (error) {
-      if (!this.#skipping.signal.aborted) throw error;
-    }
+      this.#tell();
+    };
+    this.#skip = { target, stop: keepAsking(request, hear, { every_ms: 0 }) };
   }
 
   #forget() {
     const middle = this.#needed[0] ?? 0;
+    // The nearest stay, and with them all that are asked for.
     const far = [...this.#pages.keys()].sort((a, b) => Math.abs(a - middle) - Math.abs(b - middle)).slice(KEPT_PAGES);
-    for (const number of far) {
-      this.#pages.get(number)?.stop();
-      this.#pages.delete(number);
-    }
+    for (const number of far) this.#pages.delete(number);
   }
 }
 
-const nothing = () => {};
+/** @param {ListPage} page */
+function halt(page) {
+  page.stop?.();
+  page.stop = undefined;
+}
 
 /**
  * @param {Listing} listing

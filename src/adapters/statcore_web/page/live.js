@@ -10,11 +10,11 @@ import { poll } from "./client.js";
  * What is known about a query.
  * - `request`: the newest request.
  * - `response`, `answered`, `at_ms`: the last good answer, the request that it answers, and when the service last confirmed it.
- * - `sent`: `answered` as it was sent, with variables of that moment.
+ * - `sent`, `outcome`: `answered` as it was sent, with variables of that moment, and what came of it.
  * - `failure`: why the newest request brought no good answer, in a sentence; undefined while all is well.
  * - `code`: the code of the error, such as "UnavailableError".
- * @typedef {{request: Request, response?: Response, answered?: Request, sent?: Request, at_ms?: number, failure?: string,
- *   code?: string}} Live
+ * @typedef {{request: Request, response?: Response, answered?: Request, sent?: Request, outcome?: Outcome, at_ms?: number,
+ *   failure?: string, code?: string}} Live
  */
 /**
  * How a query is sent again: `every_ms` after each answer; 0 sends it once, and again only if that fails. `fresh` returns variables
@@ -88,8 +88,6 @@ export function keepAsking(request, tell, { every_ms = REFRESH_MS, fresh, before
   const { signal } = controller;
   /** @type {Live} */
   let live = { ...before, request, failure: undefined, code: undefined };
-  /** @type {Outcome | undefined} */
-  let earlier;
   let isRunning = false;
   let timer = 0;
 
@@ -99,12 +97,12 @@ export function keepAsking(request, tell, { every_ms = REFRESH_MS, fresh, before
     isRunning = true;
     try {
       const sent = fresh ? { ...request, variables: { ...request.variables, ...fresh() } } : request;
-      const outcome = await poll(sent, { signal, earlier });
+      const isSame = JSON.stringify(live.sent) === JSON.stringify(sent);
+      const outcome = await poll(sent, { signal, earlier: isSame ? live.outcome : undefined });
       hear(outcome);
       const next = after(live, { request, sent }, outcome);
       const isNews = next.response !== live.response || next.failure !== live.failure || next.at_ms !== live.at_ms;
       live = next;
-      if (!live.failure) earlier = outcome;
       if (isNews) tell(live);
       const wait_ms = Math.max(every_ms || (live.failure ? REFRESH_MS : 0), (outcome.retryAfter_s ?? 0) * 1000);
       const isFinal = outcome.status === 401 || live.code === "InputError"; // the same request is refused again
@@ -135,14 +133,15 @@ export function keepAsking(request, tell, { every_ms = REFRESH_MS, fresh, before
  * @param {Outcome} outcome
  * @returns {Live}
  */
-function after(live, { request, sent }, { response, failure }) {
+function after(live, { request, sent }, outcome) {
+  const { response, failure } = outcome;
   // An error of a root field, or one without a path, leaves nothing to show of that field: the last good answer stays.
   const fatal = response?.errors?.find(({ path }) => (path?.length ?? 0) < 2);
   if (failure || fatal || !response?.data) {
     const reason = failure ?? fatal?.message ?? "The service answered without data.";
     return { ...live, failure: reason, code: fatal?.extensions?.code };
   }
-  return { request, response, answered: request, sent, at_ms: Date.now() };
+  return { request, response, answered: request, sent, outcome, at_ms: Date.now() };
 }
 
 /**

@@ -41,7 +41,7 @@ function figure(title, name, unit, more) {
     isNumber: true,
     hint: COMPARED,
     ...more,
-    cell: ({ item, wrong }, highest) => {
+    cell: ({ item, wrong }, { highest }) => {
       const value = item.figures?.[name];
       if (typeof value !== "number") {
         return html`<span class="faint" title=${wrong[0]?.message ?? "not known"}>—<span class="unseen"> not known</span></span>`;
@@ -73,7 +73,7 @@ const USER = {
   title: "User",
   sort: "user_id",
   width: "minmax(5.5rem, 1fr)",
-  cell: ({ item }) => html`<${OwnerLink} label="user_id" id=${item.user_id} />`,
+  cell: ({ item }, { tabindex }) => html`<${OwnerLink} label="user_id" id=${item.user_id} tabindex=${tabindex} />`,
 };
 /** @type {Column} */
 const PROJECT = {
@@ -81,7 +81,7 @@ const PROJECT = {
   sort: "project_id",
   onPhone: "minor",
   width: "minmax(5.5rem, 1fr)",
-  cell: ({ item }) => html`<${OwnerLink} label="project_id" id=${item.project_id} />`,
+  cell: ({ item }, { tabindex }) => html`<${OwnerLink} label="project_id" id=${item.project_id} tabindex=${tabindex} />`,
 };
 const OWNERS = "user_id project_id started_at";
 /** @type {Column} */
@@ -122,9 +122,10 @@ const idOf = (title) => ({ title, sort: "id", width: "minmax(9rem, 1.6fr)", cell
  * A link to another object, or a dash.
  * @param {string} object
  * @param {string | null} id
+ * @param {number} tabindex
  */
-const linkTo = (object, id) =>
-  id ? html`<a href=${hrefOf(["object", object, id])}>${id}</a>` : html`<span class="faint">—</span>`;
+const linkTo = (object, id, tabindex) =>
+  id ? html`<a href=${hrefOf(["object", object, id])} tabindex=${tabindex}>${id}</a>` : html`<span class="faint">—</span>`;
 
 /** @type {ListKind} */
 const SESSIONS = {
@@ -167,14 +168,14 @@ const KERNELS = {
       title: "Session",
       sort: "session_id",
       width: "minmax(7rem, 1fr)",
-      cell: ({ item }) => linkTo("session", item.session_id),
+      cell: ({ item }, { tabindex }) => linkTo("session", item.session_id, tabindex),
     },
     {
       title: "Agent",
       sort: "agent_id",
       onPhone: "minor",
       width: "minmax(6rem, 1fr)",
-      cell: ({ item }) => linkTo("agent", item.agent_id),
+      cell: ({ item }, { tabindex }) => linkTo("agent", item.agent_id, tabindex),
     },
     USER,
     AGE,
@@ -197,7 +198,12 @@ const ENDPOINTS = {
     USER,
     PROJECT,
     AGE,
-    { title: "Replicas", width: "minmax(10rem, 1.4fr)", onPhone: "wide", cell: ({ item }) => replicas(item.replicas) },
+    {
+      title: "Replicas",
+      width: "minmax(10rem, 1.4fr)",
+      onPhone: "wide",
+      cell: ({ item }, { tabindex }) => replicas(item.replicas, tabindex),
+    },
     ...FIGURE_COLUMNS,
   ],
 };
@@ -221,13 +227,16 @@ const AGENTS = {
   ],
 };
 
-/** @param {Replica[]} all */
-function replicas(all) {
+/**
+ * @param {Replica[]} all
+ * @param {number} tabindex
+ */
+function replicas(all, tabindex) {
   const active = all.filter((replica) => replica.active).length;
   const links = all.slice(0, MOST_PARTS).map(
     ({ session_id, replica_id, active: isActive }) =>
       html`<a
-        key=${replica_id} class=${`part ${isActive ? "" : "inactive"}`} tabindex="-1"
+        key=${replica_id} class=${`part ${isActive ? "" : "inactive"}`} tabindex=${tabindex}
         href=${session_id ? hrefOf(["object", "session", session_id]) : undefined}
         title=${`Replica ${replica_id}, ${isActive ? "active" : "not active"}, ${session_id ? `session ${session_id}` : "no session"}`}
       ><span class="unseen">Replica ${replica_id}</span></a>`,

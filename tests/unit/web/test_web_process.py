@@ -1,0 +1,145 @@
+"""One process that serves: where it listens, and which connections it finishes at the stop."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import socket
+import ssl
+from collections.abc import AsyncGenerator, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Final
+
+import attrs
+import pytest
+from aiohttp import web
+from tests.support.certificates import Authority
+from tests.support.polling import until
+
+from statcore_web.process import listen, serve_until_stopped, server_tls
+
+LARGE: Final = b"x" * 32 * 1024 * 1024
+"""More than the kernel takes for a client that does not read."""
+DRAIN_S: Final = 60.0
+
+
+@attrs.frozen
+class Tls:
+    """The contexts of a server and of its clients; None for plain HTTP."""
+
+    server: ssl.SSLContext | None = None
+    client: ssl.SSLContext | None = None
+
+    @property
+    def name(self) -> str | None:
+        """The name in the server's certificate."""
+        return "127.0.0.1" if self.client else None
+
+
+@pytest.fixture(params=["plain", "tls"])
+def tls(request: pytest.FixtureRequest, tmp_path: Path, require_program: Callable[..., str]) -> Tls:
+    """The contexts of a server without and with a certificate."""
+    if request.param == "plain":
+        return Tls()
+    authority = Authority.new(require_program("openssl"), tmp_path, "authority")
+    pair = authority.issue("server")
+    client = ssl.create_default_context(cafile=str(authority.certificate))
+    return Tls(server_tls(str(pair.certificate), str(pair.key)), client)
+
+
+@attrs.frozen
+class Running:
+    """A service that runs in a task: its listening socket, its address, and the event that stops it."""
+
+    listener: socket.socket
+    address: tuple[str, int]
+    stop: asyncio.Event
+    task: asyncio.Task[None]
+
+    async def stopping(self) -> None:
+        """Stop it, and wait until it has closed its socket."""
+        self.stop.set()
+        await until(lambda: self.listener.fileno() == -1, "the end of listening")
+
+
+@asynccontextmanager
+async def running(tls: Tls) -> AsyncGenerator[Running]:
+    """Serve a large response at `/large` and a short one at `/short`, and yield the service once it accepts connections."""
+
+    async def large(_: web.Request) -> web.Response:
+        return web.Response(body=LARGE)
+
+    async def short(_: web.Request) -> web.Response:
+        return web.Response(text="short")
+
+    app, ready, stop = web.Application(), asyncio.Event(), asyncio.Event()
+    app.router.add_get("/large", large)
+    app.router.add_get("/short", short)
+    listener = listen("127.0.0.1", 0)
+    serving = serve_until_stopped(app, listener, stop, tls=tls.server, drain_s=DRAIN_S, announce=lambda _: ready.set())
+    service = Running(listener, listener.getsockname(), stop, asyncio.create_task(serving))
+    await ready.wait()
+    try:
+        yield service
+    finally:
+        service.task.cancel()
+        await asyncio.wait([service.task])
+
+
+def request_of(path: str) -> bytes:
+    """Return the text of a request."""
+    return f"GET {path} HTTP/1.1\r\nHost: localhost\r\n\r\n".encode()
+
+
+async def test_connections_in_the_kernels_queue_are_served_at_the_stop(tls: Tls) -> None:
+    """Those of clients that have closed them, or send nothing, do not keep the others from an answer."""
+    async with running(tls) as service:
+        # Nothing here gives the event loop a turn, so that the service has accepted none of them before the stop.
+        closed, silent, used = (socket.create_connection(service.address) for _ in range(3))
+        closed.close()
+        service.stop.set()
+        reader, writer = await asyncio.open_connection(sock=used, ssl=tls.client, server_hostname=tls.name)
+        writer.write(request_of("/short"))
+        assert (await reader.read()).endswith(b"\r\n\r\nshort")
+        writer.close()
+        await service.task
+        silent.close()
+
+
+async def test_a_response_is_finished_when_the_client_has_it(tls: Tls, caplog: pytest.LogCaptureFixture) -> None:
+    """A client that reads slowly gets all of it after the stop; a second stop cuts it off, and the log says so."""
+    for is_cut_off in (False, True):
+        async with running(tls) as service:
+            reader, writer = await asyncio.open_connection(*service.address, ssl=tls.client, server_hostname=tls.name)
+            writer.write(request_of("/short") + request_of("/large"))
+            await reader.readuntil(b"\r\n\r\nshort")
+            await reader.readuntil(b"\r\n\r\n")
+            await service.stopping()
+            if is_cut_off:
+                service.stop.set()
+                await service.task
+            assert is_cut_off is ("not finished and are cut off" in caplog.text)
+            assert LARGE == await reader.read()  # what is cut off is lost with the process, which goes on here
+            writer.close()
+            await service.task
+
+
+@pytest.mark.parametrize("sent", [b"no header\r\n\r\n", b"Host: a\r\nHost: b\r\n\r\n"])
+async def test_a_request_that_is_not_http_is_no_error_of_the_service(sent: bytes, caplog: pytest.LogCaptureFixture) -> None:
+    """The client gets status 400; the log has a line at the level of requests, without a traceback."""
+    with caplog.at_level(logging.INFO):
+        async with running(Tls()) as service:
+            reader, writer = await asyncio.open_connection(*service.address)
+            writer.write(b"GET / HTTP/1.1\r\n" + sent)
+            assert b"400" in await reader.readline()
+            writer.close()
+    assert [(logging.INFO, None)] == [(record.levelno, record.exc_info) for record in caplog.records]
+
+
+def test_the_address_for_all_takes_both_kinds() -> None:
+    """`::` accepts connections to IPv4 addresses, too."""
+    with listen("::", 0) as listener:
+        port = listener.getsockname()[1]
+        for address in ("127.0.0.1", "::1"):
+            socket.create_connection((address, port)).close()
