@@ -68,6 +68,7 @@ const KINDS = {
   },
 };
 const NO_STATISTICS = { kind: "missing", message: "there are no live statistics of it" };
+const NO_PERCENT = "this kind of querier answers no percent";
 const MOST_REPLICAS = 8;
 const METRIC = "metric_name";
 const VALUE_TYPE = "value_type";
@@ -241,15 +242,15 @@ function Charts({ kind, id, item }) {
   const isPct = params.get("as") === "pct";
   const { queriers, metrics, failure } = useQueriers(kind.label);
   const isWrong = Object.keys(wrongWith(range)).length > 0;
-  const hasPct = queriers.some(({ fields }) =>
-    fields?.some(({ name, choices }) => name === VALUE_TYPE && choices.includes("pct")),
-  );
+  const hasPct = (/** @type {Querier} */ { fields }) =>
+    Boolean(fields?.some(({ name, choices }) => name === VALUE_TYPE && choices.includes("pct")));
+  const selected = kind.selected(id, item);
   const show = (/** @type {string | undefined} */ as) => () => change({ as });
   const own = kind.label === "agent_id" ? [] : Object.keys(item?.live_stat ?? {});
   return html`<div class="charts-bar">
       <${RangeBar} />
       ${
-        hasPct &&
+        queriers.some(hasPct) &&
         html`<div class="choices" role="group" aria-label="Values">
           <button type="button" aria-pressed=${!isPct} onClick=${show(undefined)}>Value</button>
           <button type="button" aria-pressed=${isPct} onClick=${show("pct")} title="Percent of the capacity; of CPU, percent of one core">Percent</button>
@@ -259,6 +260,7 @@ function Charts({ kind, id, item }) {
     ${failure && html`<p class="notice" role="status">${failure}</p>`}
     ${
       !isWrong &&
+      selected.length > 0 &&
       queriers.map((querier) => {
         const known = metrics[querier.name] ?? (querier.name === queriers[0]?.name ? own : []);
         const titles = has(querier, METRIC) ? ordered(known) : [""];
@@ -267,18 +269,17 @@ function Charts({ kind, id, item }) {
           <h3 class="of" title=${querier.name}>${querier.summary}</h3>
           <div class="charts">
             ${titles.map((metric) => {
-              const of = (/** @type {boolean} */ inPct) =>
-                partsOf(querier, metric, kind.selected(id, item), kind.label, inPct);
+              const of = (/** @type {boolean} */ inPct) => partsOf(querier, metric, selected, kind.label, inPct);
               const selector = {
                 ...(metric && { [`field.${METRIC}`]: metric }),
-                [`field.${kind.label}`]: kind.selected(id, item)[0]?.value,
+                [`field.${kind.label}`]: selected[0]?.value,
               };
               const href = hrefOf(["query", "querier", querier.name], {
                 ...selector,
                 from: params.get("from") ?? undefined,
                 to: params.get("to") ?? undefined,
               });
-              return html`<${ResultChart} key=${metric} title=${metric || querier.name} parts=${of(isPct)} otherwise=${isPct ? of(false) : undefined} range=${range} href=${href} />`;
+              return html`<${ResultChart} key=${metric} title=${metric || querier.name} parts=${of(isPct)} otherwise=${isPct ? of(false) : undefined} remark=${isPct && !hasPct(querier) ? NO_PERCENT : undefined} range=${range} href=${href} />`;
             })}
           </div>
         </section>`;
