@@ -241,7 +241,7 @@ async def test_a_chart_has_the_points_that_the_command_line_prints(browser: Brow
         browser, address(url, "object", "session", ID_1, **RANGE), permissions=["clipboard-read", "clipboard-write"]
     ) as shown:
         await expect(shown.drawn("mem")).to_have_attribute(
-            "aria-label", re.compile("current: now .* GiB.*capacity: now 8 GiB")
+            "aria-label", re.compile("current: newest .* GiB.*capacity: newest 8 GiB")
         )
         saved = [(row["value_type"], row["time"], float(row["value"])) for row in await shown.csv("mem")]
         assert [
@@ -267,7 +267,7 @@ async def test_percent_is_shown_where_there_is_one(browser: Browser, url: str, h
     async with charting(browser, address(url, "object", "session", ID_1, **RANGE)) as shown:
         await shown.button("Percent").click()
         await expect(shown.page).to_have_url(re.compile("as=pct"))
-        await expect(shown.drawn("mem")).to_have_attribute("aria-label", re.compile(r"pct: now [\d.]+ %"))
+        await expect(shown.drawn("mem")).to_have_attribute("aria-label", re.compile(r"pct: newest [\d.]+ %"))
         saved = [float(row["value"]) for row in await shown.csv("mem")]
         await shown.page.go_back()
         await expect(shown.drawn("mem")).to_have_attribute("aria-label", re.compile("capacity"))
@@ -336,7 +336,7 @@ async def test_an_installed_plugin_has_a_form_a_chart_a_table_and_a_link(
         assert [] == await shown.page.get_by_role("alert").all()
         await shown.page.goto(f"{shown.page.url}&{urlencode(RANGE)}")
         await expect(shown.drawn("tank level")).to_have_attribute(
-            "aria-label", re.compile("tank=north: now .*tank=south: now")
+            "aria-label", re.compile("tank=north: newest .*tank=south: newest")
         )
         link = shown.page.url
         saved = [(row["tank"], float(row["value"])) for row in await shown.csv("tank level")]
@@ -356,7 +356,7 @@ async def test_an_installed_plugin_has_a_form_a_chart_a_table_and_a_link(
 async def test_an_installed_preset_is_filled_in(browser: Browser, url: str) -> None:
     """Labels, group labels and the window are fields; several values are separated by commas."""
     async with charting(browser, address(url, "query", "preset", "filling", **RANGE)) as shown:
-        await expect(shown.drawn("filling")).to_have_attribute("aria-label", re.compile("now 3"))
+        await expect(shown.drawn("filling")).to_have_attribute("aria-label", re.compile("newest 3"))
         await shown.page.get_by_label("tank", exact=True).first.fill("north, south")
         await shown.page.get_by_role("checkbox", name="tank").check()
         await shown.page.get_by_label("window").fill("soon")
@@ -365,7 +365,7 @@ async def test_an_installed_preset_is_filled_in(browser: Browser, url: str) -> N
         await shown.page.get_by_label("window").fill("2m")
         await shown.page.keyboard.press("Enter")
         await expect(shown.drawn("filling")).to_have_attribute(
-            "aria-label", re.compile("tank=north: now 1,? .*tank=south: now 2")
+            "aria-label", re.compile("tank=north: newest 1,? .*tank=south: newest 2")
         )
         await shown.chart("filling").get_by_text("PromQL of filling").click()
         await expect(shown.chart("filling").get_by_role("code")).to_contain_text('tank=~"north|south"')
@@ -452,7 +452,7 @@ async def test_a_partial_answer_its_warnings_and_infos_are_marked(
         serving(runtime) as client,
         charting(browser, address(client.make_url("/"), "object", "kernel", KERNELS[0].kernel_id, **times)) as shown,
     ):
-        await expect(shown.drawn("mem")).to_have_attribute("aria-label", re.compile("current: now 0 B, from 0 B to 0 B"))
+        await expect(shown.drawn("mem")).to_have_attribute("aria-label", re.compile("current: newest 0 B, from 0 B to 0 B"))
         for word, reason in (("partial", "could not read all"), ("warning", "half is away"), ("info", "by the way")):
             mark = shown.chart("mem").locator(".mark", has_text=word)
             await expect(mark).to_have_attribute("title", re.compile(reason))

@@ -60,11 +60,7 @@ const KINDS = {
     argument: "endpoint_id",
     fields: `${COMMON} replicas { replica_id session_id active live_stat }`,
     label: "session_id",
-    selected: (_, item) =>
-      (item?.replicas ?? [])
-        .filter((/** @type {any} */ { session_id }) => session_id)
-        .slice(0, MOST_REPLICAS)
-        .map((/** @type {any} */ { session_id }) => ({ name: `session ${session_id}`, value: session_id })),
+    selected: (_, item) => sessionsOf(item?.replicas ?? []),
   },
 };
 const NO_STATISTICS = { kind: "missing", message: "there are no live statistics of it" };
@@ -81,6 +77,18 @@ const FIGURE_TEXTS = /** @type {const} */ ([
   ["rx_bytes_per_s", "Received", "bytes_per_s"],
   ["tx_bytes_per_s", "Sent", "bytes_per_s"],
 ]);
+
+/**
+ * Return the first sessions of an endpoint, with short names where these differ.
+ * @param {{session_id: string | null}[]} replicas
+ */
+function sessionsOf(replicas) {
+  const ids = [...new Set(replicas.map(({ session_id }) => session_id))]
+    .filter((id) => id !== null)
+    .slice(0, MOST_REPLICAS);
+  const areShort = new Set(ids.map((id) => id.slice(0, 8))).size === ids.length;
+  return ids.map((id) => ({ name: areShort ? `${id.slice(0, 8)}…` : id, value: id }));
+}
 
 /** The view of an object: `rest` has the name of its kind and its id. @param {{rest: string[]}} props */
 export function ObjectView({ rest: [name = "", id = ""] }) {
@@ -264,9 +272,11 @@ function Charts({ kind, id, item }) {
       queriers.map((querier) => {
         const known = metrics[querier.name] ?? (querier.name === queriers[0]?.name ? own : []);
         const titles = has(querier, METRIC) ? ordered(known) : [""];
-        if (!titles.length) return null;
+        const isKnown = metrics[querier.name] !== undefined;
+        if (!titles.length && !isKnown) return null;
         return html`<section key=${querier.name} aria-label=${querier.summary}>
           <h3 class="of" title=${querier.name}>${querier.summary}</h3>
+          ${!titles.length && html`<p class="faint">The metric backend has no metrics of this kind.</p>`}
           <div class="charts">
             ${titles.map((metric) => {
               const of = (/** @type {boolean} */ inPct) => partsOf(querier, metric, selected, kind.label, inPct);
@@ -351,8 +361,8 @@ function useQueriers(label) {
 
 /** The live entry as a table, and as the JSON that is stored. @param {{kind: ObjectKind, item: any, live: Live}} props */
 function LiveEntry({ kind, item, live }) {
-  const entry = item?.live_stat;
-  const rows = useMemo(() => (entry ? rowsOf(entry) : []), [item]);
+  const entry = useMemo(() => entryOf(item), [item]);
+  const rows = useMemo(() => (entry ? rowsOf(entry) : []), [entry]);
   if (!item) return null;
   const error = errorAt(live.response, kind.field, "live_stat");
   const lacking = error ? { kind: kindOf(error), message: error.message } : NO_STATISTICS;
@@ -378,6 +388,21 @@ function LiveEntry({ kind, item, live }) {
             <details><summary>JSON</summary><${CopyButton} text=${text} what="JSON" /><pre class="scrolling" tabindex="0">${text}</pre></details>`
     }
   </section>`;
+}
+
+/**
+ * Return the live entry of an object; that of an endpoint has those of its replicas. Null where there is none.
+ * @param {any} item
+ */
+function entryOf(item) {
+  const replicas = (item?.replicas ?? []).filter((/** @type {any} */ { live_stat }) => live_stat);
+  if (!replicas.length) return item?.live_stat ?? null;
+  return {
+    ...item.live_stat,
+    ...Object.fromEntries(
+      replicas.map((/** @type {any} */ { replica_id, live_stat }) => [`replica ${replica_id}`, live_stat]),
+    ),
+  };
 }
 
 /**
