@@ -78,3 +78,13 @@ export function kindOf({ extensions }) {
   if (code === "PartialAnswerError") return "partial";
   return /Unavailable|TimedOut|Closed|Protocol/.test(code) ? "unavailable" : "error";
 }
+
+/**
+ * Return the error of a field of an object, if it has one.
+ * @param {Response | undefined} response
+ * @param {string} field
+ * @param {string} name
+ */
+export function errorAt(response, field, name) {
+  return response?.errors?.find(({ path }) => path?.length === 2 && path[0] === field && path[1] === name);
+}

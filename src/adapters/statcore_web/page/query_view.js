@@ -5,13 +5,13 @@ import { html } from "htm/preact";
 import { useRef } from "preact/hooks";
 import { useLive } from "./live.js";
 import { Mark } from "./problems.js";
+import { METRIC, QUERIER, useMetrics } from "./queriers.js";
 import { CopyButton, Result, useResult, utilizationPart } from "./result_chart.js";
 import { go, hrefOf, place, usePlace } from "./state.js";
 import { RangeBar, useTimeRange, wrongWith } from "./time_range.js";
 
 /** @typedef {import("./result_chart.js").Part} Part */
-/** @typedef {{name: string, type: string, required: boolean, default: string | null, choices: string[], help: string}} Field */
-/** @typedef {{name: string, summary: string, fields: Field[] | null}} Querier */
+/** @typedef {import("./queriers.js").Querier} Querier */
 /** @typedef {{name: string, description: string, filter_labels: string[], group_labels: string[], window: string | null,
  *   template: string}} Preset */
 /**
@@ -21,10 +21,9 @@ import { RangeBar, useTimeRange, wrongWith } from "./time_range.js";
  *   help?: string}} Entry
  */
 /** A form: what it is for, its fields, and what it queries. @typedef {{title: string, summary: string, entries: Entry[],
- *   template?: string, partOf: (params: URLSearchParams) => Part}} Form */
+ *   querier?: Querier, template?: string, partOf: (params: URLSearchParams) => Part}} Form */
 
-const METRIC = "metric_name";
-const QUERY = `{ queriers { name summary fields { name type required default choices help } }
+const QUERY = `{ queriers ${QUERIER}
   presets { name description filter_labels group_labels window template } }`;
 
 /** The view of queries: `rest` has "querier" or "preset", and a name; without them, all are listed. @param {{rest: string[]}} props */
@@ -85,12 +84,14 @@ function splitOnce(text) {
  * @param {Querier} querier
  * @returns {Form}
  */
-function querierForm({ name: querier, summary, fields }) {
+function querierForm(querier) {
+  const { name: title, summary, fields } = querier;
   const known = fields ?? [];
   const paramOf = (/** @type {string} */ name) => `field.${name}`;
   return {
-    title: querier,
+    title,
     summary,
+    querier,
     entries: known.map(({ name, type, required, default: fallback, choices, help }) => ({
       param: paramOf(name),
       name,
@@ -105,7 +106,7 @@ function querierForm({ name: querier, summary, fields }) {
         const text = params.get(paramOf(field.name));
         return text ? [[field.name, typed(text, field.type)]] : [];
       });
-      return utilizationPart(querier, Object.fromEntries(given));
+      return utilizationPart(title, Object.fromEntries(given));
     },
   };
 }
@@ -205,10 +206,12 @@ function OneQuery({ form }) {
 }
 
 /** @param {{form: Form, params: URLSearchParams, refusal?: string}} props */
-function Fields({ form: { title, entries, template }, params, refusal }) {
+function Fields({ form: { querier, entries, template }, params, refusal }) {
   const element = useRef(/** @type {HTMLFormElement | null} */ (null));
-  const isMetric = (/** @type {Entry} */ { param, choices }) => param === `field.${METRIC}` && !choices?.length;
-  const metrics = useMetrics(title, entries.some(isMetric));
+  const { metrics } = useMetrics(querier);
+  /** @returns {Entry} */
+  const suggesting = (/** @type {Entry} */ entry) =>
+    entry.param === `field.${METRIC}` && metrics?.length ? { ...entry, kind: "choice", choices: metrics } : entry;
   const wrong =
     refusal &&
     fieldIn(
@@ -228,7 +231,7 @@ function Fields({ form: { title, entries, template }, params, refusal }) {
     ${refusal && !wrong && html`<p class="wrong" role="alert">${refusal}</p>`}
     ${entries.map(
       (entry) => html`<${FormField}
-        key=${entry.param} entry=${isMetric(entry) && metrics.length ? { ...entry, kind: "choice", choices: metrics } : entry}
+        key=${entry.param} entry=${suggesting(entry)}
         given=${params.getAll(entry.param)} wrong=${wrong === entry.name ? refusal : undefined}
       />`,
     )}
@@ -296,19 +299,4 @@ function FormField({ entry: { param, name, kind, isRequired, fallback, choices =
     }
     ${explained}
   </div>`;
-}
-
-/**
- * Return the metrics that the backend has for a kind of querier (a hook).
- * @param {string} querier
- * @param {boolean} hasMetrics
- * @returns {string[]}
- */
-function useMetrics(querier, hasMetrics) {
-  const request = {
-    query: "query Metrics($name: String!) { available_metrics(querier: $name) }",
-    variables: { name: querier },
-  };
-  const { response } = useLive(request, { every_ms: 0, isPaused: !hasMetrics });
-  return response?.data.available_metrics ?? [];
 }
