@@ -25,14 +25,23 @@ from tests.support.browser import Visit, visiting
 from tests.support.environments import ROOT, run
 from tests.support.page_modules import call
 from tests.support.page_world import PageWorld, id_of, kernel_id, session_id, user_id
+from tests.support.scoped_world import AGENTS, ENDPOINTS, KERNELS, world
+from tests.support.scoped_world import RANGE as RANGE_OF_WORLD
 from tests.support.web_host import serving
 
+from statcore.errors import UnavailableError
+from statcore.model import MatrixResult
 from statcore.queriers.container import CONTAINER_METRIC_LABEL, CONTAINER_SERIES
 from statcore.testing.metrics.dataset import PlantedSeries
 from statcore.testing.metrics.openmetrics import openmetrics_text
 from statcore.testing.servers import Server, plant_openmetrics, running_prometheus, start_program
+from statcore_memory import MemoryMetrics
 
-pytestmark = pytest.mark.asyncio(loop_scope="module")
+pytestmark = [
+    pytest.mark.asyncio(loop_scope="module"),
+    # A request that is cancelled just before its resolvers start, as by leaving a view, leaves their coroutines unawaited.
+    pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
+]
 
 AXE: Final = ROOT / "src/adapters/statcore_web/page/node_modules/axe-core/axe.min.js"
 END: Final = datetime.fromtimestamp(END_S, UTC)
@@ -42,7 +51,14 @@ GAP_S: Final = range(END_S - 1_200, END_S - 480)
 """Where nothing was sampled: longer than the five minutes for which Prometheus repeats a sample."""
 GIB: Final = 1024**3
 TANK_NAMES: Final = ("north", "south")
-RANGE: Final = {"from": f"{START:%Y-%m-%dT%H:%M:%SZ}", "to": f"{END:%Y-%m-%dT%H:%M:%SZ}", "step": f"{STEP_S}s"}
+
+
+def text_of(time: datetime) -> str:
+    """Return a time in UTC as addresses and CSV have it."""
+    return f"{time:%Y-%m-%dT%H:%M:%SZ}"
+
+
+RANGE: Final = {"from": text_of(START), "to": text_of(END), "step": f"{STEP_S}s"}
 
 
 TANKS: Final = (
@@ -105,11 +121,12 @@ def planted() -> Iterator[PlantedSeries]:
         yield PlantedSeries(
             "tank_level", {"tank": tank}, [(float(time), (time - END_S + 3_600.0) * number) for time in times]
         )
-    for metric, value_type, value in (
-        ("mem", "current", lambda time: float(GIB + (time % 977) * 1_000_003)),
-        ("mem", "capacity", lambda _: float(8 * GIB)),
-        ("cpu_util", "current", lambda time: float((time - END_S + 3_600) * 250)),
-    ):
+    values: dict[tuple[str, str], Callable[[int], float]] = {
+        ("mem", "current"): lambda time: float(GIB + (time % 977) * 1_000_003),
+        ("mem", "capacity"): lambda _: float(8 * GIB),
+        ("cpu_util", "current"): lambda time: float((time - END_S + 3_600) * 250),
+    }
+    for (metric, value_type), value in values.items():
         labels = {CONTAINER_METRIC_LABEL: metric, "value_type": value_type, "session_id": ID_1, "kernel_id": ID_2}
         yield PlantedSeries(CONTAINER_SERIES, labels, [(float(time), value(time)) for time in times])
 
@@ -224,11 +241,11 @@ async def test_a_chart_has_the_points_that_the_command_line_prints(browser: Brow
         browser, address(url, "object", "session", ID_1, **RANGE), permissions=["clipboard-read", "clipboard-write"]
     ) as shown:
         await expect(shown.drawn("mem")).to_have_attribute(
-            "aria-label", re.compile("current: now .* GiB.*capacity: now 8 GiB")
+            "aria-label", re.compile("current: newest .* GiB.*capacity: newest 8 GiB")
         )
         saved = [(row["value_type"], row["time"], float(row["value"])) for row in await shown.csv("mem")]
         assert [
-            (value_type, f"{datetime.fromtimestamp(time, UTC):%Y-%m-%dT%H:%M:%SZ}", value)
+            (value_type, text_of(datetime.fromtimestamp(time, UTC)), value)
             for value_type, points in (("current", current), ("capacity", capacity))
             for time, value in points
         ] == saved
@@ -250,7 +267,7 @@ async def test_percent_is_shown_where_there_is_one(browser: Browser, url: str, h
     async with charting(browser, address(url, "object", "session", ID_1, **RANGE)) as shown:
         await shown.button("Percent").click()
         await expect(shown.page).to_have_url(re.compile("as=pct"))
-        await expect(shown.drawn("mem")).to_have_attribute("aria-label", re.compile(r"pct: now [\d.]+ %"))
+        await expect(shown.drawn("mem")).to_have_attribute("aria-label", re.compile(r"pct: newest [\d.]+ %"))
         saved = [float(row["value"]) for row in await shown.csv("mem")]
         await shown.page.go_back()
         await expect(shown.drawn("mem")).to_have_attribute("aria-label", re.compile("capacity"))
@@ -319,7 +336,7 @@ async def test_an_installed_plugin_has_a_form_a_chart_a_table_and_a_link(
         assert [] == await shown.page.get_by_role("alert").all()
         await shown.page.goto(f"{shown.page.url}&{urlencode(RANGE)}")
         await expect(shown.drawn("tank level")).to_have_attribute(
-            "aria-label", re.compile("tank=north: now .*tank=south: now")
+            "aria-label", re.compile("tank=north: newest .*tank=south: newest")
         )
         link = shown.page.url
         saved = [(row["tank"], float(row["value"])) for row in await shown.csv("tank level")]
@@ -339,7 +356,7 @@ async def test_an_installed_plugin_has_a_form_a_chart_a_table_and_a_link(
 async def test_an_installed_preset_is_filled_in(browser: Browser, url: str) -> None:
     """Labels, group labels and the window are fields; several values are separated by commas."""
     async with charting(browser, address(url, "query", "preset", "filling", **RANGE)) as shown:
-        await expect(shown.drawn("filling")).to_have_attribute("aria-label", re.compile("now 3"))
+        await expect(shown.drawn("filling")).to_have_attribute("aria-label", re.compile("newest 3"))
         await shown.page.get_by_label("tank", exact=True).first.fill("north, south")
         await shown.page.get_by_role("checkbox", name="tank").check()
         await shown.page.get_by_label("window").fill("soon")
@@ -348,7 +365,7 @@ async def test_an_installed_preset_is_filled_in(browser: Browser, url: str) -> N
         await shown.page.get_by_label("window").fill("2m")
         await shown.page.keyboard.press("Enter")
         await expect(shown.drawn("filling")).to_have_attribute(
-            "aria-label", re.compile("tank=north: now 1,? .*tank=south: now 2")
+            "aria-label", re.compile("tank=north: newest 1,? .*tank=south: newest 2")
         )
         await shown.chart("filling").get_by_text("PromQL of filling").click()
         await expect(shown.chart("filling").get_by_role("code")).to_contain_text('tank=~"north|south"')
@@ -356,9 +373,9 @@ async def test_an_installed_preset_is_filled_in(browser: Browser, url: str) -> N
 
 async def test_one_object_has_its_entry_its_links_and_its_problems(browser: Browser) -> None:
     """Each kind of problem is a sentence with its reason; figures have units; owners and parts are links."""
-    world = PageWorld(12)
-    await world.write(numbers=range(8, 12))
-    sessions = world.plant_problems()
+    page_world = PageWorld(12)
+    await page_world.write(numbers=range(8, 12))
+    sessions = page_world.plant_problems()
     words = {
         "stale": "stale: .*planted: stale",
         "incomplete": "incomplete: .*planted: incomplete",
@@ -366,7 +383,7 @@ async def test_one_object_has_its_entry_its_links_and_its_problems(browser: Brow
         "undated": "age unknown: .*planted: undated",
         "malformed": "unreadable: .+",
     }
-    async with serving(world.runtime) as client, charting(browser, address(client.make_url("/"))) as shown:
+    async with serving(page_world.runtime) as client, charting(browser, address(client.make_url("/"))) as shown:
         for kind, word in words.items():
             await shown.page.evaluate(f"location.hash = '#/object/session/{sessions[kind]}'")
             await expect(shown.main.locator(".problems")).to_contain_text(re.compile(word))
@@ -392,12 +409,62 @@ async def test_one_object_has_its_entry_its_links_and_its_problems(browser: Brow
         await expect(shown.main.get_by_role("link", name=session_id(1))).to_be_visible()
 
 
+async def test_what_cannot_be_read_now_stays_as_it_was(browser: Browser, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The figures and the entry stay in an outage of the store, with the time that they are of, and are live after it."""
+    page_world = PageWorld(2)
+    await page_world.write()
+
+    async def fail(*_: object) -> None:
+        raise UnavailableError("the store is away")
+
+    async with (
+        serving(page_world.runtime) as client,
+        charting(browser, address(client.make_url("/"), "object", "session", session_id(0))) as shown,
+    ):
+        cpu = shown.main.get_by_role("listitem").filter(has_text="CPU")
+        await expect(cpu).to_have_text("CPU 1000 %")
+        with monkeypatch.context() as patched:
+            patched.setattr(type(page_world.statistics), "fetch_kernel_statistics", fail)
+            await shown.refresh()
+            await expect(shown.main.locator(".problems")).to_contain_text("unavailable")
+            await expect(shown.main.locator(".problems")).to_contain_text("is shown as it was at 20")
+            await expect(cpu).to_have_text("CPU 1000 %")
+            await expect(shown.main.get_by_role("row").filter(has_text="mem").first).to_be_visible()
+        await page_world.write(turn=100)
+        await shown.refresh()
+        await expect(cpu).to_have_text("CPU 1001 %")
+        await expect(shown.main.locator(".problems p")).to_have_count(0)
+
+
+async def test_a_partial_answer_its_warnings_and_infos_are_marked(
+    browser: Browser, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each has a mark, and its reason as a tooltip and for screen readers; zero is a number."""
+    answer = MemoryMetrics.query_utilization
+
+    async def part_of(*args: Any, **options: Any) -> MatrixResult:
+        return attrs.evolve(await answer(*args, **options), partial=True, warnings=("half is away",), infos=("by the way",))
+
+    monkeypatch.setattr(MemoryMetrics, "query_utilization", part_of)
+    runtime = await world(KERNELS, ENDPOINTS, AGENTS)
+    times = {"from": text_of(RANGE_OF_WORLD.start), "to": text_of(RANGE_OF_WORLD.end), "step": "1m"}
+    async with (
+        serving(runtime) as client,
+        charting(browser, address(client.make_url("/"), "object", "kernel", KERNELS[0].kernel_id, **times)) as shown,
+    ):
+        await expect(shown.drawn("mem")).to_have_attribute("aria-label", re.compile("current: newest 0 B, from 0 B to 0 B"))
+        for word, reason in (("partial", "could not read all"), ("warning", "half is away"), ("info", "by the way")):
+            mark = shown.chart("mem").locator(".mark", has_text=word)
+            await expect(mark).to_have_attribute("title", re.compile(reason))
+            await expect(mark).to_contain_text(reason)
+
+
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("width", [1400, 375])
 async def test_axe_finds_nothing_serious(browser: Browser, url: str, scheme: Any, width: int) -> None:
     """On every view with charts and forms, where nothing is wider than the screen."""
     options = {"color_scheme": scheme, "viewport": {"width": width, "height": 800}, "reduced_motion": "reduce"}
-    views = (
+    views: list[tuple[str | None, tuple[str, ...], dict[str, str]]] = [
         ("mem", ("object", "session", ID_1), {**RANGE, "as": "pct"}),
         ("container mem", ("query", "querier", "container"), {**RANGE, "field.metric_name": "mem"}),
         ("filling", ("query", "preset", "filling"), {**RANGE, "group": "tank"}),
@@ -405,7 +472,7 @@ async def test_axe_finds_nothing_serious(browser: Browser, url: str, scheme: Any
         (None, ("object", "session", ID_1), {"from": "yesterday"}),
         (None, ("query",), {}),
         (None, ("health",), {}),
-    )
+    ]
     async with charting(browser, url, **options) as shown:
         await shown.page.evaluate(AXE.read_text())
         for chart, path, params in views:

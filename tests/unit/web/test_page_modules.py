@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import csv
+import io
 from typing import Any
 from urllib.parse import parse_qs
 
@@ -50,6 +52,77 @@ def test_numbers_have_units_that_people_read() -> None:
         (None, "bytes"): "—",
     }
     assert list(values.values()) == call("units.js", "format", *map(list, values))
+
+
+def test_times_and_durations_are_those_of_the_command_line() -> None:
+    """A time is `now`, a duration before now, or RFC 3339 with a zone; anything else is none."""
+    durations = {"15m": 900, "-1h30m": 5400, "7d": 604_800, "1w2d": 777_600, "30s": 30, "": None, "h": None, "1.5h": None}
+    assert list(durations.values()) == call("time_range.js", "secondsOf", *([text] for text in durations))
+    now = 1_795_341_600
+    times = {
+        "now": now,
+        "-15m": now - 900,
+        "2h": now - 7200,
+        "2026-11-22T10:00:00Z": now,
+        "2026-11-22T12:00:00+02:00": now,
+        "2026-11-22T10:00:00": None,
+        "yesterday": None,
+        "0m": None,
+    }
+    assert list(times.values()) == call("time_range.js", "timeOf", *([text, now] for text in times))
+
+
+def test_a_range_has_at_most_360_points_of_a_round_step_on_its_grid() -> None:
+    """A range that moves keeps its points where they are; one of two times is taken as it is."""
+    lengths = {900: 5, 3600: 10, 6 * 3600: 60, 86_400: 300, 7 * 86_400: 1800, 10: 1, 10**9: 2_777_778}
+    assert list(lengths.values()) == call("time_range.js", "stepFor", *([length] for length in lengths))
+    (before, after) = call(
+        "time_range.js",
+        "spanOf",
+        [{"from": "-1h", "to": "now"}, 1_795_341_604],
+        [{"from": "-1h", "to": "now"}, 1_795_341_609],
+    )
+    assert {"start_s": 1_795_338_000, "end_s": 1_795_341_600, "step_s": 10} == before == after
+    own = {"from": "2026-11-22T10:00:01Z", "to": "2026-11-22T10:10:04Z", "step": "1m"}
+    assert [{"start_s": 1_795_341_601, "end_s": 1_795_342_204, "step_s": 60}] == call("time_range.js", "spanOf", [own])
+
+
+def test_lines_have_gaps_and_no_zeros_where_points_are_missing() -> None:
+    """A missing point and a value that is no number are null; lines are named by the labels in which they differ."""
+    series = [
+        {"labels": {"tank": "a", "site": "x"}, "values": [[0, "1"], [10, "NaN"], [40, "0"]]},
+        {"labels": {"tank": "b", "site": "x"}, "values": [[0, "+Inf"]]},
+    ]
+    (lines,) = call("results.js", "linesOf", [series, {"step_s": 10}, {"name": "current"}])
+    assert ["current, tank=a", "current, tank=b"] == [line["label"] for line in lines]
+    assert [[[0, 1], [10, None], [20, None], [40, 0]], [[0, None]]] == [line["points"] for line in lines]
+
+
+def test_csv_is_that_of_a_parser() -> None:
+    """Labels, times in UTC and values come back as they were, whatever they contain."""
+    series = [
+        {"labels": {"name": 'a "b", c'}, "values": [[1_795_341_600, "0.1"], [1_795_341_600.5, "NaN"]]},
+        {"labels": {"other": "line\nbreak"}, "values": [[0, "1e+300"]]},
+    ]
+    (text,) = call("results.js", "csvOf", [series])
+    assert [
+        {"name": 'a "b", c', "other": "", "time": "2026-11-22T10:00:00Z", "value": "0.1"},
+        {"name": 'a "b", c', "other": "", "time": "2026-11-22T10:00:00.500Z", "value": "NaN"},
+        {"name": "", "other": "line\nbreak", "time": "1970-01-01T00:00:00Z", "value": "1e+300"},
+    ] == list(csv.DictReader(io.StringIO(text)))
+
+
+def test_an_error_belongs_to_the_field_that_it_names_or_quotes() -> None:
+    """The first name counts; a part of a word is no name."""
+    fields = [{"name": "metric_name"}, {"name": "kernel_id", "value": "x"}, {"name": "id", "value": ""}]
+    messages = {
+        "container needs metric_name": "metric_name",
+        "kernel_id must be set with metric_name": "kernel_id",
+        "not an id: 'x'; expected a UUID": "id",
+        "expected a UUID, not 'x'": "kernel_id",
+        "the service is away": None,
+    }
+    assert list(messages.values()) == call("query_view.js", "fieldIn", *([message, fields] for message in messages))
 
 
 def test_an_address_leads_back_to_its_place() -> None:

@@ -74,7 +74,7 @@ function spoken(title, lines, unit) {
   const texts = lines.slice(0, MOST_SPOKEN).map(({ label, points }) => {
     const values = points.flatMap(([, value]) => (value === null ? [] : [value]));
     const [low, high] = [Math.min(...values), Math.max(...values)];
-    return `${label}: now ${format(values.at(-1), unit)}, from ${format(low, unit)} to ${format(high, unit)}`;
+    return `${label}: newest ${format(values.at(-1), unit)}, from ${format(low, unit)} to ${format(high, unit)}`;
   });
   return `Chart of ${title}. ${texts.join(". ")}`;
 }

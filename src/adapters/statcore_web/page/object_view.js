@@ -1,9 +1,9 @@
 // One object: its owners and links, what is wrong with it, its utilization over time, and its live entry as it is stored.
 
 import { html } from "htm/preact";
-import { useMemo } from "preact/hooks";
+import { useMemo, useRef } from "preact/hooks";
 import { useLive } from "./live.js";
-import { LOOKS, Mark, wrongAt } from "./problems.js";
+import { kindOf, LOOKS, Mark, wrongAt } from "./problems.js";
 import { CopyButton, ResultChart, utilizationPart } from "./result_chart.js";
 import { change, hrefOf, usePlace } from "./state.js";
 import { RangeBar, useTimeRange, wrongWith } from "./time_range.js";
@@ -60,13 +60,11 @@ const KINDS = {
     argument: "endpoint_id",
     fields: `${COMMON} replicas { replica_id session_id active live_stat }`,
     label: "session_id",
-    selected: (_, item) =>
-      (item?.replicas ?? [])
-        .filter((/** @type {any} */ { session_id }) => session_id)
-        .slice(0, MOST_REPLICAS)
-        .map((/** @type {any} */ { session_id }) => ({ name: `session ${session_id}`, value: session_id })),
+    selected: (_, item) => sessionsOf(item?.replicas ?? []),
   },
 };
+const NO_STATISTICS = { kind: "missing", message: "there are no live statistics of it" };
+const NO_PERCENT = "this kind of querier answers no percent";
 const MOST_REPLICAS = 8;
 const METRIC = "metric_name";
 const VALUE_TYPE = "value_type";
@@ -79,6 +77,18 @@ const FIGURE_TEXTS = /** @type {const} */ ([
   ["rx_bytes_per_s", "Received", "bytes_per_s"],
   ["tx_bytes_per_s", "Sent", "bytes_per_s"],
 ]);
+
+/**
+ * Return the first sessions of an endpoint, with short names where these differ.
+ * @param {{session_id: string | null}[]} replicas
+ */
+function sessionsOf(replicas) {
+  const ids = [...new Set(replicas.map(({ session_id }) => session_id))]
+    .filter((id) => id !== null)
+    .slice(0, MOST_REPLICAS);
+  const areShort = new Set(ids.map((id) => id.slice(0, 8))).size === ids.length;
+  return ids.map((id) => ({ name: areShort ? `${id.slice(0, 8)}…` : id, value: id }));
+}
 
 /** The view of an object: `rest` has the name of its kind and its id. @param {{rest: string[]}} props */
 export function ObjectView({ rest: [name = "", id = ""] }) {
@@ -94,21 +104,51 @@ function OneObject({ kind, id }) {
     query: `query Object($id: String!) { ${field}(${argument}: $id) { ${fields} } }`,
     variables: { id },
   });
-  const item = live.response?.data[field];
+  const { item, kept_ms } = useKept(live, field);
   return html`<section class="object" aria-labelledby="view-title">
     <div class="bar">
       <h2 id="view-title">${kind.title} <span class="id">${id}</span></h2>
       <${CopyButton} text=${id} what="id" /> <a href=${hrefOf([kind.list])}>All ${kind.list}</a>
     </div>
-    <${Problems} kind=${kind} live=${live} />
+    <${Problems} kind=${kind} live=${live} kept_ms=${kept_ms} />
     ${item && html`<${Facts} item=${item} kind=${kind} id=${id} />`}
     <${Charts} kind=${kind} id=${id} item=${item} />
-    <${LiveEntry} item=${item} live=${live} />
+    <${LiveEntry} kind=${kind} item=${item} live=${live} />
   </section>`;
 }
 
-/** What is wrong, each with its reason. @param {{kind: ObjectKind, live: Live}} props */
-function Problems({ kind, live: { response, failure, at_ms } }) {
+/**
+ * Return the error of a field of an object, if it has one.
+ * @param {import("./live.js").Response | undefined} response
+ * @param {string} field
+ * @param {string} name
+ */
+function errorAt(response, field, name) {
+  return response?.errors?.find(({ path }) => path?.length === 2 && path[0] === field && path[1] === name);
+}
+
+/**
+ * Return an object with the newest good value of each field: those that cannot be read now are of an earlier answer (a hook).
+ * @param {Live} live
+ * @param {string} field
+ * @returns {{item?: any, kept_ms?: number}} `kept_ms`: the time of that earlier answer, if anything is of it
+ */
+function useKept({ response, at_ms }, field) {
+  const good = useRef(/** @type {{item: any, at_ms?: number}} */ ({ item: {} }));
+  return useMemo(() => {
+    const item = response?.data[field];
+    const failed = Object.keys(item ?? {}).filter((name) => errorAt(response, field, name));
+    if (!item || !failed.length) {
+      if (item) good.current = { item, at_ms };
+      return { item };
+    }
+    const kept = Object.fromEntries(failed.map((name) => [name, good.current.item[name] ?? null]));
+    return { item: { ...item, ...kept }, kept_ms: good.current.at_ms };
+  }, [response]);
+}
+
+/** What is wrong, each with its reason. @param {{kind: ObjectKind, live: Live, kept_ms?: number}} props */
+function Problems({ kind, live: { response, failure, at_ms }, kept_ms }) {
   const wrong = wrongAt(response, [kind.field]);
   const unique = [...new Map(wrong.map((each) => [each.kind + each.message, each])).values()];
   if (failure) {
@@ -119,6 +159,8 @@ function Problems({ kind, live: { response, failure, at_ms } }) {
     const message = `there is no ${kind.title.toLowerCase()} with this id now; its utilization of before may still be there`;
     unique.unshift({ kind: "missing", message });
   }
+  if (kept_ms)
+    unique.push({ kind: "outdated", message: `what cannot be read now is shown as it was at ${clock(new Date(kept_ms))}` });
   return html`<div role="status" class="problems">
     ${unique.map(
       ({ kind: what, message }) => html`<p key=${what + message} class=${`notice ${what}`}>
@@ -208,15 +250,15 @@ function Charts({ kind, id, item }) {
   const isPct = params.get("as") === "pct";
   const { queriers, metrics, failure } = useQueriers(kind.label);
   const isWrong = Object.keys(wrongWith(range)).length > 0;
-  const hasPct = queriers.some(({ fields }) =>
-    fields?.some(({ name, choices }) => name === VALUE_TYPE && choices.includes("pct")),
-  );
+  const hasPct = (/** @type {Querier} */ { fields }) =>
+    Boolean(fields?.some(({ name, choices }) => name === VALUE_TYPE && choices.includes("pct")));
+  const selected = kind.selected(id, item);
   const show = (/** @type {string | undefined} */ as) => () => change({ as });
   const own = kind.label === "agent_id" ? [] : Object.keys(item?.live_stat ?? {});
   return html`<div class="charts-bar">
       <${RangeBar} />
       ${
-        hasPct &&
+        queriers.some(hasPct) &&
         html`<div class="choices" role="group" aria-label="Values">
           <button type="button" aria-pressed=${!isPct} onClick=${show(undefined)}>Value</button>
           <button type="button" aria-pressed=${isPct} onClick=${show("pct")} title="Percent of the capacity; of CPU, percent of one core">Percent</button>
@@ -226,26 +268,28 @@ function Charts({ kind, id, item }) {
     ${failure && html`<p class="notice" role="status">${failure}</p>`}
     ${
       !isWrong &&
+      selected.length > 0 &&
       queriers.map((querier) => {
         const known = metrics[querier.name] ?? (querier.name === queriers[0]?.name ? own : []);
         const titles = has(querier, METRIC) ? ordered(known) : [""];
-        if (!titles.length) return null;
+        const isKnown = metrics[querier.name] !== undefined;
+        if (!titles.length && !isKnown) return null;
         return html`<section key=${querier.name} aria-label=${querier.summary}>
           <h3 class="of" title=${querier.name}>${querier.summary}</h3>
+          ${!titles.length && html`<p class="faint">The metric backend has no metrics of this kind.</p>`}
           <div class="charts">
             ${titles.map((metric) => {
-              const of = (/** @type {boolean} */ inPct) =>
-                partsOf(querier, metric, kind.selected(id, item), kind.label, inPct);
+              const of = (/** @type {boolean} */ inPct) => partsOf(querier, metric, selected, kind.label, inPct);
               const selector = {
                 ...(metric && { [`field.${METRIC}`]: metric }),
-                [`field.${kind.label}`]: kind.selected(id, item)[0]?.value,
+                [`field.${kind.label}`]: selected[0]?.value,
               };
               const href = hrefOf(["query", "querier", querier.name], {
                 ...selector,
                 from: params.get("from") ?? undefined,
                 to: params.get("to") ?? undefined,
               });
-              return html`<${ResultChart} key=${metric} title=${metric || querier.name} parts=${of(isPct)} otherwise=${isPct ? of(false) : undefined} range=${range} href=${href} />`;
+              return html`<${ResultChart} key=${metric} title=${metric || querier.name} parts=${of(isPct)} otherwise=${isPct ? of(false) : undefined} remark=${isPct && !hasPct(querier) ? NO_PERCENT : undefined} range=${range} href=${href} />`;
             })}
           </div>
         </section>`;
@@ -315,18 +359,20 @@ function useQueriers(label) {
   return { queriers, metrics, failure: live.failure ?? known.failure };
 }
 
-/** The live entry as a table, and as the JSON that is stored. @param {{item: any, live: Live}} props */
-function LiveEntry({ item, live }) {
-  const entry = item?.live_stat;
-  const rows = useMemo(() => (entry ? rowsOf(entry) : []), [live.response]);
+/** The live entry as a table, and as the JSON that is stored. @param {{kind: ObjectKind, item: any, live: Live}} props */
+function LiveEntry({ kind, item, live }) {
+  const entry = useMemo(() => entryOf(item), [item]);
+  const rows = useMemo(() => (entry ? rowsOf(entry) : []), [entry]);
   if (!item) return null;
+  const error = errorAt(live.response, kind.field, "live_stat");
+  const lacking = error ? { kind: kindOf(error), message: error.message } : NO_STATISTICS;
   const text = JSON.stringify(entry, null, 2);
   const names = [...new Set(rows.flatMap(({ fields }) => Object.keys(fields)))];
   return html`<section class="entry" aria-labelledby="entry-title">
     <h3 id="entry-title" class="of">Live entry, as stored</h3>
     ${
       !entry
-        ? html`<p><${Mark} wrong=${{ kind: "missing", message: "there are no live statistics of it" }} /></p>`
+        ? html`<p><${Mark} wrong=${lacking} /> ${lacking.message}</p>`
         : html`<div class="scrolling" tabindex="0" role="region" aria-label="Live entry">
               <table>
                 <thead><tr><th scope="col">Metric</th>${names.map((name) => html`<th key=${name} scope="col">${name}</th>`)}</tr></thead>
@@ -342,6 +388,21 @@ function LiveEntry({ item, live }) {
             <details><summary>JSON</summary><${CopyButton} text=${text} what="JSON" /><pre class="scrolling" tabindex="0">${text}</pre></details>`
     }
   </section>`;
+}
+
+/**
+ * Return the live entry of an object; that of an endpoint has those of its replicas. Null where there is none.
+ * @param {any} item
+ */
+function entryOf(item) {
+  const replicas = (item?.replicas ?? []).filter((/** @type {any} */ { live_stat }) => live_stat);
+  if (!replicas.length) return item?.live_stat ?? null;
+  return {
+    ...item.live_stat,
+    ...Object.fromEntries(
+      replicas.map((/** @type {any} */ { replica_id, live_stat }) => [`replica ${replica_id}`, live_stat]),
+    ),
+  };
 }
 
 /**

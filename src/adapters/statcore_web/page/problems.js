@@ -8,7 +8,8 @@ import { html } from "htm/preact";
 /** What is wrong: a kind of `LOOKS`, and a sentence. @typedef {{kind: string, message: string}} Wrong */
 
 /**
- * The marks and words by kind: those of `extensions.problems`, and those that the page adds (missing, partial, outdated).
+ * The marks and words by kind: those of `extensions.problems`, and those that the page adds (missing, partial, outdated,
+ * warning, info).
  * @type {Record<string, {mark: string, word: string}>}
  */
 export const LOOKS = {
@@ -20,6 +21,8 @@ export const LOOKS = {
   undated: { mark: "?", word: "age unknown" },
   partial: { mark: "◔", word: "partial" },
   outdated: { mark: "◷", word: "not up to date" },
+  warning: { mark: "!", word: "warning" },
+  info: { mark: "i", word: "info" },
 };
 const OTHER = { mark: "!", word: "problem" };
 

@@ -83,17 +83,17 @@ export function useResult(parts, range, isPaused) {
 
 /**
  * A chart that is loaded when it comes into view and is refreshed while it is there.
- * @param {{title: string, parts: Part[], otherwise?: Part[], range: TimeRange, href?: string}} props `otherwise`: what is queried if
- *   the service refuses `parts`; `href`: where the query can be changed
+ * @param {{title: string, parts: Part[], otherwise?: Part[], range: TimeRange, href?: string, remark?: string}} props `otherwise`:
+ *   what is queried if the service refuses `parts`; `href`: where the query can be changed; `remark` as for `Result`
  */
-export function ResultChart({ title, parts, otherwise, range, href }) {
+export function ResultChart({ title, parts, otherwise, range, href, remark }) {
   const frame = useRef(/** @type {HTMLElement | null} */ (null));
   const isNear = useNearness(frame);
   const first = useResult(parts, range, !isNear);
   const isRefused = otherwise !== undefined && first.code === "InputError";
   const second = useResult(otherwise ?? parts, range, !isNear || !isRefused);
   return html`<div ref=${frame}>
-    <${Result} title=${title} live=${isRefused ? second : first} parts=${isRefused ? otherwise : parts} range=${range} href=${href} remark=${isRefused ? first.failure : undefined} />
+    <${Result} title=${title} live=${isRefused ? second : first} parts=${isRefused ? otherwise : parts} range=${range} href=${href} remark=${isRefused ? first.failure : remark} />
   </div>`;
 }
 

@@ -10,6 +10,10 @@
 /** The fields of an answer in a query. */
 export const ANSWER = "{ series { labels values } warnings infos partial promql unit }";
 
+const PARTIAL = {
+  kind: "partial",
+  message: "the metric backend could not read all of its data, so parts of the lines may be missing or too low",
+};
 const STALE_STEPS = 4;
 const STALE_S = 60;
 
@@ -56,19 +60,13 @@ export function distinctLabels(series) {
  * @returns {Wrong[]}
  */
 export function wrongWithAnswers(answers, lines, { end_s, step_s }, clock) {
+  const texts = (/** @type {"warnings" | "infos"} */ name) => [...new Set(answers.flatMap((answer) => answer[name]))];
   /** @type {Wrong[]} */
-  const found = answers.flatMap(({ partial, warnings, infos }) => [
-    ...(partial
-      ? [
-          {
-            kind: "partial",
-            message: "the metric backend could not read all of its data, so parts of the lines may be missing or too low",
-          },
-        ]
-      : []),
-    ...warnings.map((message) => ({ kind: "warning", message })),
-    ...infos.map((message) => ({ kind: "info", message })),
-  ]);
+  const found = [
+    ...(answers.some(({ partial }) => partial) ? [PARTIAL] : []),
+    ...texts("warnings").map((message) => ({ kind: "warning", message })),
+    ...texts("infos").map((message) => ({ kind: "info", message })),
+  ];
   const times = lines.flatMap(({ points }) => points.filter(([, value]) => value !== null).map(([time_s]) => time_s));
   if (!times.length) return [...found, { kind: "missing", message: "there are no points in this range" }];
   const missing = lines.reduce((sum, { points }) => sum + missingPoints(points, step_s), 0);

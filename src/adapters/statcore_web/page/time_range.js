@@ -186,7 +186,8 @@ function OwnRange({ range, wrong }) {
     change({ from: signed(text("from")), to: signed(text("to")), step: text("step") });
   };
   useEffect(() => {
-    /** @type {HTMLElement | null | undefined} */ (form.current?.querySelector("[aria-invalid], input"))?.focus();
+    const first = form.current?.querySelector("[aria-invalid]") ?? form.current?.querySelector("input");
+    /** @type {HTMLElement | null | undefined} */ (first)?.focus();
   }, []);
   const { start_s, end_s, step_s } = spanOf(range);
   const values = { from: range.from, to: range.to, step: range.step ?? "" };
