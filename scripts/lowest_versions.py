@@ -13,7 +13,12 @@ with (Path(__file__).parent.parent / "pyproject.toml").open("rb") as file:
 
 project = document["project"]
 groups = document["dependency-groups"]
-lines = [*project["dependencies"], *groups["bench"], *(line for line in groups["test"] if isinstance(line, str))]
+lines = [
+    *project["dependencies"],
+    *groups["bench"],
+    *groups["page"],
+    *(line for line in groups["test"] if isinstance(line, str)),
+]
 for extra in project["optional-dependencies"].values():
     lines += extra
 for requirement in map(Requirement, lines):

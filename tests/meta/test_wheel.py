@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
+import tarfile
 import zipfile
 from pathlib import Path
 
@@ -35,6 +38,25 @@ def test_the_page_is_in_the_wheel(wheel: Path) -> None:
     assert {"index.html", "explorer.html"} <= {file.name for file in folder.iterdir()}
     assert set() == {f"statcore_web/static/{file.name}" for file in folder.iterdir()} - names
     assert [] == [name for name in names if name.startswith("statcore_web/page/")]
+
+
+def test_the_source_distribution_builds_the_page(tmp_path: Path) -> None:
+    """It has the sources of the page and what bundles them, and nothing that is built or installed."""
+    command = [sys.executable, "-m", "hatchling", "build", "--target", "sdist", "--directory", str(tmp_path)]
+    subprocess.run(command, cwd=ROOT, check=True, capture_output=True)
+    (path,) = tmp_path.iterdir()
+    with tarfile.open(path) as archive:
+        names = {name.partition("/")[2] for name in archive.getnames()}
+    page = "src/adapters/statcore_web/page"
+    assert {"hatch_build.py", f"{page}/page.js", f"{page}/package-lock.json"} <= names
+    assert [] == [name for name in names if "node_modules" in name or "statcore_web/static" in name]
+
+
+def test_no_file_of_the_page_names_a_registry() -> None:
+    """The lock file has no addresses, so that each machine uses its own registry."""
+    lock = json.loads((ROOT / "src/adapters/statcore_web/page/package-lock.json").read_text())
+    assert [] == [name for name, package in lock["packages"].items() if "resolved" in package]
+    assert "://" not in json.dumps(lock)
 
 
 @pytest.mark.timeout(600)

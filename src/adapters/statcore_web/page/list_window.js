@@ -16,7 +16,8 @@ import { wrongByItem } from "./problems.js";
  */
 /**
  * A page. The first one in view is refreshed all the time; each other one after that before it, which says where it begins.
- * @typedef {{rows: Row[], live?: Live, after?: string, isFirst: boolean, stop?: () => void}} ListPage
+ * `isWaiting`: it was asked for and there is no answer yet.
+ * @typedef {{rows: Row[], live?: Live, after?: string, isFirst: boolean, isWaiting: boolean, stop?: () => void}} ListPage
  */
 /**
  * What is known of a list: the number of its rows (undefined before the first answer), those rows that are loaded by their
@@ -39,7 +40,7 @@ export class ListWindow {
   /** @type {number | undefined} */
   #total;
   #needed = [0];
-  /** @type {{target: number, live?: Live, stop: () => void} | undefined} the search for the beginning of a page */
+  /** @type {{target: number, live?: Live, isWaiting: boolean, stop: () => void} | undefined} looks for where a page begins */
   #skip;
   /** @type {number | undefined} */
   #at_ms;
@@ -74,7 +75,10 @@ export class ListWindow {
   }
 
   #load() {
-    for (const [number, page] of this.#pages) if (!this.#needed.includes(number)) halt(page);
+    // While the user scrolls on, one request at a time: the service works on each, also if nobody waits for its answer.
+    const unneeded = [...this.#pages].filter(([number]) => !this.#needed.includes(number)).map(([, page]) => page);
+    if ([...unneeded, this.#skip].some((asked) => asked?.isWaiting)) return;
+    unneeded.forEach(halt);
     for (const [place, number] of this.#needed.entries()) {
       const isKnown = number === 0 || this.#cursors[number] !== undefined;
       if (isKnown) this.#ask(number, place === 0);
@@ -89,10 +93,10 @@ export class ListWindow {
    */
   #ask(number, isFirst) {
     const after = this.#cursors[number];
-    const page = this.#pages.get(number) ?? { rows: [], isFirst };
+    const page = this.#pages.get(number) ?? { rows: [], isFirst, isWaiting: false };
     if (page.stop && page.after === after && page.isFirst === isFirst) return;
     halt(page);
-    Object.assign(page, { after, isFirst });
+    Object.assign(page, { after, isFirst, isWaiting: true });
     this.#pages.set(number, page);
     page.stop = keepAsking(requestOf(this.listing, PAGE, after, true), (live) => this.#hear(number, page, live), {
       every_ms: isFirst ? this.every_ms : 0,
@@ -113,7 +117,7 @@ export class ListWindow {
       this.#cursors.length = Math.min(this.#cursors.length, Math.ceil(list.total_count / PAGE) + 1);
       if (list.next_cursor) this.#cursors[number + 1] = list.next_cursor;
     }
-    page.live = live;
+    Object.assign(page, { live, isWaiting: false });
     if (!live.failure) {
       this.#at_ms = live.at_ms;
       const next = this.#pages.get(number + 1);
@@ -149,13 +153,13 @@ export class ListWindow {
     const request = requestOf(this.listing, (target - known) * PAGE, this.#cursors[known], false);
     const hear = (/** @type {Live} */ live) => {
       const list = live.response?.data?.[this.listing.field];
-      if (this.#skip) this.#skip.live = live;
+      if (this.#skip) Object.assign(this.#skip, { live, isWaiting: false });
       if (list?.next_cursor) this.#cursors[target] = list.next_cursor;
       else if (list) this.#total = list.total_count; // the list has become shorter
       this.#load();
       this.#tell();
     };
-    this.#skip = { target, stop: keepAsking(request, hear, { every_ms: 0 }) };
+    this.#skip = { target, isWaiting: true, stop: keepAsking(request, hear, { every_ms: 0 }) };
   }
 
   #forget() {
@@ -170,6 +174,7 @@ export class ListWindow {
 function halt(page) {
   page.stop?.();
   page.stop = undefined;
+  page.isWaiting = false;
 }
 
 /**

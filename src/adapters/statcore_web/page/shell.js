@@ -97,7 +97,8 @@ function Token() {
       <form onSubmit=${submit}>
         <h2 id="token-title">${wasSent.current ? "The token is not valid" : "This service needs a token"}</h2>
         <p>Get one from the operator. It is kept in this tab until the tab is closed.</p>
-        <label>Token <input ref=${input} type="password" autocomplete="off" spellcheck=${false} required /></label>
+        <label>Token <input ref=${input} type="password" autocomplete="off" spellcheck=${false} required
+          pattern="[!-~]+" title="A token has no spaces and only ASCII characters; copy it again" /></label>
         <button class="main">Sign in</button>
       </form>
     </dialog>
