@@ -12,6 +12,7 @@ import { clock } from "./units.js";
 /** @typedef {import("./results.js").Answer} Answer */
 /** @typedef {import("./chart.js").Line} Line */
 /** @typedef {import("./live.js").Live} Live */
+/** @typedef {import("./problems.js").Wrong} Wrong */
 /** @typedef {import("./time_range.js").TimeRange} TimeRange */
 /**
  * A field of the schema that answers with series: its name, its arguments by name with their type and value, what its lines are
@@ -163,14 +164,11 @@ function shownOf(live, parts, title) {
   };
 }
 
-/** What is not simply right with a chart, as marks and, where there is a failure, as a sentence. @param {{live: Live, wrong: import("./problems.js").Wrong[]}} props */
-function Truth({ live, wrong }) {
-  const { failure, response, at_ms } = live;
-  const outdated = failure &&
-    response && { kind: "outdated", message: `${failure} What is shown is of ${clock(new Date(at_ms ?? 0))}.` };
-  const unavailable = failure &&
-    !response && { kind: live.code === "InputError" ? "missing" : "unavailable", message: failure };
-  const all = [outdated, unavailable, ...wrong].filter((each) => each !== undefined && each !== "" && each !== false);
+/** What is not simply right with a chart, as marks. @param {{live: Live, wrong: Wrong[]}} props */
+function Truth({ live: { failure, code, response, at_ms }, wrong }) {
+  const outdated = { kind: "outdated", message: `${failure} What is shown is of ${clock(new Date(at_ms ?? 0))}.` };
+  const unavailable = { kind: code === "InputError" ? "missing" : "unavailable", message: failure ?? "" };
+  const all = failure ? [response ? outdated : unavailable, ...wrong] : wrong;
   return html`<span class="truth" role="status">${all.map((each) => html`<${Mark} key=${each.kind + each.message} wrong=${each} /> `)}</span>`;
 }
 
@@ -193,15 +191,31 @@ export function Promql({ title, texts }) {
 export function CopyButton({ text, what, label = "Copy" }) {
   const [state, setState] = useState("");
   const copy = async () => {
-    try {
-      await navigator.clipboard.writeText(text);
-      setState("Copied");
-    } catch {
-      setState("The browser does not allow it; select the text"); // as on a page without TLS
-    }
+    const isCopied = isSecureContext
+      ? await navigator.clipboard.writeText(text).then(
+          () => true,
+          () => false,
+        )
+      : copyBySelection(text);
+    setState(isCopied ? "Copied" : "The browser does not allow it; select the text");
     setTimeout(setState, 2000, "");
   };
   return html`<button type="button" class="small" onClick=${copy}>${label}${label === "Copy" && html`<span class="unseen"> ${what}</span>`}</button><span class="faint" role="status">${state}</span>`;
+}
+
+/**
+ * Copy a text where browsers have no clipboard for scripts: on a page without TLS. Return whether it worked.
+ * @param {string} text
+ */
+function copyBySelection(text) {
+  const focused = document.activeElement;
+  const area = Object.assign(document.createElement("textarea"), { value: text, className: "unseen" });
+  document.body.append(area);
+  area.select();
+  const isCopied = document.execCommand("copy");
+  area.remove();
+  if (focused instanceof HTMLElement) focused.focus();
+  return isCopied;
 }
 
 /** @param {{title: string, series: import("./results.js").Series[]}} props */
