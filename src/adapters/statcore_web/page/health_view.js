@@ -2,7 +2,7 @@
 
 import { html } from "htm/preact";
 import { useLive } from "./live.js";
-import { Mark } from "./problems.js";
+import { Mark, sentence } from "./problems.js";
 import { hrefOf } from "./state.js";
 import { clock } from "./units.js";
 
@@ -23,7 +23,7 @@ export function HealthView() {
     ${
       failure &&
       html`<p class="notice" role="status">
-        <${Mark} wrong=${{ kind: data ? "outdated" : "unavailable", message: failure }} /> ${failure} ${data && `What is shown is of ${clock(new Date(at_ms ?? 0))}.`}
+        <${Mark} wrong=${{ kind: data ? "outdated" : "unavailable", message: failure }} /> ${sentence(failure)} ${data && `What is shown is of ${clock(new Date(at_ms ?? 0))}.`}
       </p>`
     }
     ${data ? html`<${Answer} data=${data} />` : !failure && html`<p class="faint">Loading…</p>`}

@@ -5,7 +5,7 @@ import { useMemo, useRef } from "preact/hooks";
 import { useLive } from "./live.js";
 import { LiveEntry } from "./live_entry.js";
 import { ObjectCharts } from "./object_charts.js";
-import { errorAt, LOOKS, wrongAt } from "./problems.js";
+import { errorAt, LOOKS, sentence, wrongAt } from "./problems.js";
 import { CopyButton } from "./result_chart.js";
 import { hrefOf } from "./state.js";
 import { clock, duration, exact, format } from "./units.js";
@@ -137,7 +137,7 @@ function Problems({ kind, live: { response, failure, at_ms }, kept_ms }) {
   const unique = [...new Map(wrong.map((each) => [each.kind + each.message, each])).values()];
   if (failure) {
     const since = response ? `What is shown is of ${clock(new Date(at_ms ?? 0))}.` : "Nothing was loaded yet.";
-    unique.unshift({ kind: response ? "outdated" : "unavailable", message: `${failure} ${since}` });
+    unique.unshift({ kind: response ? "outdated" : "unavailable", message: `${sentence(failure)} ${since}` });
   }
   if (response && response.data[kind.field] === null && !failure) {
     const message = `there is no ${kind.title.toLowerCase()} with this id now; its utilization of before may still be there`;

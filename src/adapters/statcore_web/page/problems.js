@@ -88,3 +88,9 @@ export function kindOf({ extensions }) {
 export function errorAt(response, field, name) {
   return response?.errors?.find(({ path }) => path?.length === 2 && path[0] === field && path[1] === name);
 }
+
+/**
+ * Return a message as a sentence, which others can follow: those of the service have no full stop.
+ * @param {string} message
+ */
+export const sentence = (message) => (/[.!?]$/.test(message) ? message : `${message}.`);

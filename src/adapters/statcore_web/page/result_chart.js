@@ -4,7 +4,7 @@ import { html } from "htm/preact";
 import { useMemo, useRef, useState } from "preact/hooks";
 import { Chart, ChartTable, useNearness } from "./chart.js";
 import { useLive } from "./live.js";
-import { Mark } from "./problems.js";
+import { Mark, sentence } from "./problems.js";
 import { ANSWER, csvOf, linesOf, wrongWithAnswers } from "./results.js";
 import { refreshOf, spanOf, zoomBy, zoomTo } from "./time_range.js";
 import { clock } from "./units.js";
@@ -166,7 +166,10 @@ function shownOf(live, parts, title) {
 
 /** What is not simply right with a chart, as marks. @param {{live: Live, wrong: Wrong[]}} props */
 function Truth({ live: { failure, code, response, at_ms }, wrong }) {
-  const outdated = { kind: "outdated", message: `${failure} What is shown is of ${clock(new Date(at_ms ?? 0))}.` };
+  const outdated = {
+    kind: "outdated",
+    message: `${sentence(failure ?? "")} What is shown is of ${clock(new Date(at_ms ?? 0))}.`,
+  };
   const unavailable = { kind: code === "InputError" ? "missing" : "unavailable", message: failure ?? "" };
   const all = failure ? [response ? outdated : unavailable, ...wrong] : wrong;
   return html`<span class="truth" role="status">${all.map((each) => html`<${Mark} key=${each.kind + each.message} wrong=${each} /> `)}</span>`;
