@@ -11,6 +11,7 @@ WORKERS = -n $(shell $(PYTHON) -c 'import os; print((os.cpu_count() or 1) + 1)')
 
 PAGE := src/adapters/statcore_web/page
 PAGE_SOURCES := $(wildcard $(PAGE)/*.*) hatch_build.py
+BUILT_PAGE := src/adapters/statcore_web/static/page.js
 
 NPM := $(BIN)/python hatch_build.py
 PIP_INSTALL := $(BIN)/pip install --quiet --constraint constraints.txt
@@ -23,13 +24,13 @@ PIP_INSTALL := $(BIN)/pip install --quiet --constraint constraints.txt
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 17
 
-demo: .venv/.page ## real child processes, live; ARGS=--once for ten seconds, ARGS=--servers for real servers
+demo: $(BUILT_PAGE) ## real child processes, live; ARGS=--once for ten seconds, ARGS=--servers for real servers
 	@$(BIN)/statcore demo $(ARGS)
 
-test: .venv/.dev .venv/.page servers ## every test, with branch coverage; ARGS=tests/unit for a part, without coverage; ARGS=-n0 in one process
+test: .venv/.dev $(BUILT_PAGE) servers ## every test, with branch coverage; ARGS=tests/unit for a part, without coverage; ARGS=-n0 in one process
 	@$(if $(ARGS),$(BIN)/pytest $(WORKERS) $(ARGS),scripts/test-with-coverage $(BIN) $(WORKERS))
 
-topologies: .venv/.dev .venv/.page servers ## the tests of clusters and sentinels that take long; ARGS as for pytest
+topologies: .venv/.dev $(BUILT_PAGE) servers ## the tests of clusters and sentinels that take long; ARGS as for pytest
 	@$(BIN)/pytest -m topologies -n0 $(ARGS) tests/faults
 
 matrix: servers ## unit, property and conformance tests on every Python from 3.11 on that is found; ARGS as for pytest
@@ -47,7 +48,7 @@ servers: ## install the servers that the tests need, as root on Debian
 servers-current: ## build the newest Prometheus and VictoriaMetrics for the tests (needs Go)
 	@scripts/install-current-servers
 
-engines: .venv/.dev .venv/.page servers ## test every metric engine that is found, and write the tables of docs/compatibility.md
+engines: .venv/.dev $(BUILT_PAGE) servers ## test every metric engine that is found, and write the tables of docs/compatibility.md
 	@PYTHONPATH=plugins/statcore-victoriametrics/src $(BIN)/python scripts/write_engines.py
 
 static: .venv/.dev .venv/.page-dev ## lint, import contracts, types
@@ -76,14 +77,14 @@ constraints: ## update the versions that .venv installs, constraints.txt (needs 
 bench: .venv/.bench servers ## compare the speed with code that users write today
 	@PYTHONPATH=. $(BIN)/python benchmarks/run.py $(ARGS)
 
-scale: .venv/.dev .venv/.page servers ## measure how costs grow with kernels: half an hour, 8 GB; ARGS="--most 10000" for a small run
+scale: .venv/.dev $(BUILT_PAGE) servers ## measure how costs grow with kernels: half an hour, 8 GB; ARGS="--most 10000" for a small run
 	@PYTHONPATH=. $(BIN)/python benchmarks/scale.py $(ARGS)
 
 wheel: .venv/.dev ## build the wheels of statcore and of its plugins into dist/
 	@$(BIN)/pip wheel --quiet --no-deps --wheel-dir dist . plugins/*/
 
 clean: ## remove the environments and the files of tools
-	rm -rf .venv .venv-compat .venv-lowest .venv-matrix dist build $(PAGE)/node_modules $(PAGE)/../static .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .coverage .coverage.*
+	rm -rf .venv .venv-compat .venv-lowest .venv-matrix dist build $(PAGE)/node_modules $(dir $(BUILT_PAGE)) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .coverage .coverage.*
 
 .venv/.python:
 	@$(PYTHON) -c 'import sys; sys.exit("statcore needs Python 3.11 or newer, not " + sys.version.split()[0] if sys.version_info < (3, 11) else 0)'
@@ -97,13 +98,12 @@ clean: ## remove the environments and the files of tools
 	@$(PIP_INSTALL) --editable '.[all]'
 	@touch $@
 
-.venv/.page: .venv/.runtime $(PAGE_SOURCES)
+$(BUILT_PAGE): $(PAGE_SOURCES) | .venv/.runtime
 	@echo "building the page" >&2
 	@$(PIP_INSTALL) --group page
 	@$(BIN)/python hatch_build.py
-	@touch $@
 
-.venv/.page-dev: .venv/.page $(PAGE)/package-lock.json
+.venv/.page-dev: $(BUILT_PAGE) $(PAGE)/package-lock.json
 	@$(NPM) ci --ignore-scripts
 	@touch $@
 

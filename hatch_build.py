@@ -30,7 +30,7 @@ def build_page() -> None:
     sources = [Path(__file__), *(file for file in _PAGE.iterdir() if file.is_file())]
     built = [file.stat().st_mtime for file in _STATIC.iterdir()] if _STATIC.is_dir() else []
     # Files that are up to date stay, since a running service or a test may be reading them.
-    if not built or min(built) < max(file.stat().st_mtime for file in sources):
+    if not (_STATIC / "page.js").exists() or min(built) < max(file.stat().st_mtime for file in sources):
         lock, installed = _PAGE / "package-lock.json", _PAGE / "node_modules/.package-lock.json"
         if not installed.exists() or installed.stat().st_mtime < lock.stat().st_mtime:
             npm("ci", "--ignore-scripts", "--omit=dev", "--no-audit", "--no-fund")
