@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
 from ssl import SSLContext
@@ -32,3 +33,12 @@ async def listening(handle: Handler, *, port: int = 0, ssl: SSLContext | None = 
             task.cancel()
         await asyncio.gather(*connections, return_exceptions=True)
         await server.wait_closed()
+
+
+def has_ipv6() -> bool:
+    """Return whether this machine has IPv6; a container may lack it."""
+    try:
+        socket.create_server(("::1", 0), family=socket.AF_INET6).close()
+    except OSError:
+        return False
+    return True

@@ -16,6 +16,7 @@ import pytest
 from aiohttp import web
 from tests.support.certificates import Authority
 from tests.support.polling import until
+from tests.support.tcp import has_ipv6
 
 from statcore_web.process import listen, serve_until_stopped, server_tls
 
@@ -137,9 +138,11 @@ async def test_a_request_that_is_not_http_is_no_error_of_the_service(sent: bytes
     assert [(logging.INFO, None)] == [(record.levelno, record.exc_info) for record in caplog.records]
 
 
-def test_the_address_for_all_takes_both_kinds() -> None:
+@pytest.mark.skipif(not has_ipv6(), reason="this machine has no IPv6")
+@pytest.mark.parametrize("address", ["127.0.0.1", "::1"])
+def test_the_address_for_all_takes_both_kinds(address: str) -> None:
     """`::` accepts connections to IPv4 addresses, too."""
-    with listen("::", 0) as listener:
-        port = listener.getsockname()[1]
-        for address in ("127.0.0.1", "::1"):
-            socket.create_connection((address, port)).close()
+    with listen("::", 0) as listener, socket.create_connection((address, listener.getsockname()[1])) as client:
+        accepted, peer = listener.accept()
+        accepted.close()
+        assert client.getsockname()[1] == peer[1]
