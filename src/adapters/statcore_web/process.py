@@ -33,6 +33,8 @@ _MAX_LINE_BYTES: Final = 64 * 1024
 """The longest request line and header: a query by GET is in the request line."""
 _IDLE_S: Final = 1.0
 """How long idle connections stay open after the stop: a request that is on its way is answered."""
+_CLOSING_S: Final = 0.2
+"""How long connections are kept after the socket is closed: other workers close it, too, before clients connect again."""
 _CHECK_S: Final = 0.02
 _CUT_OFF_S: Final = 0.5
 """How long a request that is cut off may take to end."""
@@ -169,8 +171,8 @@ async def serve_until_stopped(
         await stop.wait()
         announce("stopping")
         stop.clear()
-        draining = True
         accepting = await _stop_accepting(site, listener, runner, tls)
+        draining = True
         ending = [asyncio.ensure_future(drain(accepting)), asyncio.ensure_future(stop.wait())]
         try:
             await asyncio.wait(ending, return_when=asyncio.FIRST_COMPLETED)
@@ -214,7 +216,7 @@ def _is_sending(connection: web.RequestHandler) -> bool:
 
 async def _stop_accepting(
     site: web.SockSite, listener: socket.socket, runner: web.AppRunner, tls: ssl.SSLContext | None
-) -> list[asyncio.Future[Any]]:
+) -> Sequence[asyncio.Future[Any]]:
     """Close the listening socket without losing a connection that the kernel has accepted already.
 
     Returns:
@@ -230,7 +232,9 @@ async def _stop_accepting(
             waiting.append(listener.accept()[0])
     await site.stop()  # closes the socket at once
     server = cast("Any", runner.server)
-    return [asyncio.ensure_future(loop.connect_accepted_socket(server, connection, ssl=tls)) for connection in waiting]
+    accepting = [asyncio.ensure_future(loop.connect_accepted_socket(server, connection, ssl=tls)) for connection in waiting]
+    await asyncio.sleep(_CLOSING_S)
+    return accepting
 
 
 def _context(cert_file: str, key_file: str | None) -> ssl.SSLContext:
