@@ -145,7 +145,7 @@ def test_a_user_who_may_not_even_ping_is_told_the_rest(valkey: Server, tmp_path:
 
 
 def test_the_documented_permissions_are_enough(valkey: Server, tmp_path: Path) -> None:
-    """Without more, the version and the clock are not known, and nothing can be written, which is no fault."""
+    """A user with only this permission learns no version and no clock and cannot write. The doctor reports no fault."""
     url = allow(valkey, "reader", "allkeys -@all +@read +select +ping")
 
     status, found = doctor(tmp_path, statistics_url=url)

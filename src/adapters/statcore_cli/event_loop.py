@@ -84,7 +84,7 @@ def stop_on_signals() -> Generator[Event]:
 
 
 async def run_until_stopped(work: Coroutine[Any, Any, None]) -> None:
-    """Run a coroutine until it ends, or until SIGINT, SIGTERM or SIGHUP cancels it, which is no error.
+    """Run a coroutine until it ends. SIGINT, SIGTERM and SIGHUP cancel it, and then this returns without an error.
 
     Raises:
         Exception: the error of the coroutine.

@@ -49,7 +49,7 @@ def test_an_expiry_is_a_duration_a_date_or_a_time(text: str, expected: datetime)
     ["", "now", "-1d", "0d", "500ms", "2026-11-22", "2026-02-30", "2027-01-31T12:00:00", "2027-1-31", "9999y", "s"],
 )
 def test_an_expiry_that_is_not_in_the_future_is_refused(text: str) -> None:
-    """So is what is no time."""
+    """A text that is not a time is refused, too."""
     with pytest.raises(InputError):
         read_expiry(text, NOW)
 

@@ -31,7 +31,7 @@ def command(ctx: click.Context, /, scope: tuple[str, ...], output: Path | None, 
     Each kind has a row, with a panel for each metric. The dashboard has variables for the data source, for the labels that
     a kind can be filtered by, and for the labels to group by.
 
-    With --metrics-url, the metrics are those that the backend has. Otherwise they are those that the plugins name.
+    The backend of --metrics-url says which metrics exist. Without it, the plugins name the metrics.
 
     A scope is in every query of the dashboard. Whoever may edit the dashboard or query the data source can read more.
 

@@ -28,7 +28,7 @@ def command(ctx: click.Context, /, scope: tuple[str, ...], output: Path | None, 
     A rule is named LEVEL:METRIC:OPERATIONS, such as `project_id:container_cpu_util_current:rate5m`: the labels that its
     series keep, the kind with its metric, and what is computed. Name the file under rule_files in prometheus.yml.
 
-    With --metrics-url, the metrics are those that the backend has. Otherwise they are those that the plugins name.
+    The backend of --metrics-url says which metrics exist. Without it, the plugins name the metrics.
 
     A scope is in every query, and its labels are kept in the recorded series.
 
