@@ -18,7 +18,7 @@ PIP_INSTALL := $(BIN)/pip install --quiet --constraint constraints.txt
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test topologies matrix lowest compat servers servers-current engines static format check hooks constraints bench \
+.PHONY: help demo test screenshots topologies matrix lowest compat servers servers-current engines static format check hooks constraints bench \
 	scale wheel clean
 
 help: ## list the targets
@@ -29,6 +29,9 @@ demo: $(BUILT_PAGE) ## real child processes, live; ARGS=--once for ten seconds, 
 
 test: .venv/.dev $(BUILT_PAGE) servers ## every test, with branch coverage; ARGS=tests/unit for a part, without coverage; ARGS=-n0 in one process
 	@$(if $(ARGS),$(BIN)/pytest $(WORKERS) $(ARGS),scripts/test-with-coverage $(BIN) $(WORKERS))
+
+screenshots: .venv/.dev $(BUILT_PAGE) ## take the tour of README.md and keep its pictures in docs/images
+	@SCREENSHOTS=docs/images $(BIN)/pytest -n0 -q tests/e2e/test_tour.py
 
 topologies: .venv/.dev $(BUILT_PAGE) servers ## the tests of clusters and sentinels that take long; ARGS as for pytest
 	@$(BIN)/pytest -m topologies -n0 $(ARGS) tests/faults
