@@ -239,7 +239,7 @@ class CountedReads(dict[str, Any]):
     reads: list[int]
     """By turn of the event loop."""
 
-    def get(self, metric: str, default: Any = None) -> Any:  # type: ignore[override]
+    def get(self, metric: str, default: Any = None) -> Any:
         """Count, and return the metric."""
         self.reads[-1] += 1
         return super().get(metric, default)
