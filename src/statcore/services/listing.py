@@ -176,8 +176,9 @@ class ListedObject(Generic[_Record]):
         if label in self.own:
             own = self.own[label]
             return () if own is None else [own]
-        ids: set[str | None] = {getattr(kernel, label) for kernel in self.kernels}
-        return sorted(id_ for id_ in ids if id_ is not None)
+        ids: set[Any] = {getattr(kernel, label) for kernel in self.kernels}
+        ids.discard(None)
+        return sorted(ids)
 
     def value(self, sort: str) -> float | str | None:
         """Return the value that the object is sorted by, None if it is not known."""

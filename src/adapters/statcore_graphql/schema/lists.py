@@ -12,7 +12,7 @@ from __future__ import annotations
 from asyncio import CancelledError
 from collections.abc import Callable, Coroutine, Hashable, Iterable, Sequence
 from functools import partial
-from inspect import CORO_CREATED, getcoroutinestate
+from inspect import CORO_CREATED, getcoroutinestate, iscoroutine
 from itertools import chain
 from operator import attrgetter
 from types import CoroutineType
@@ -109,7 +109,7 @@ class ListExecutor(StrawberryGraphQLCoreExecutionContext):
         is_awaitable: Callable[[object], bool] = core.is_awaitable
 
         def noting(value: object) -> bool:
-            if isinstance(value, CoroutineType):
+            if iscoroutine(value):
                 coroutines.append(value)
             return is_awaitable(value)
 
