@@ -337,7 +337,7 @@ class ObjectListing:
         cursor = order.cursor(places[limit - 1].key) if more and limit and order.by != _AGE else None
         page = places[:limit]
         if order.by in FIGURES:
-            items = await _with_figures(kind, [(place.object_, place.batch[place.ids]) for place in page])
+            items = await _with_figures(kind, ((place.object_, place.batch[place.ids]) for place in page))
         else:
             items = [place.object_ for place in page]
             if figures:
@@ -345,6 +345,7 @@ class ObjectListing:
         return ListPage(items=items, total_count=len(objects), next_cursor=cursor)
 
     async def _add_by_figure(self, kind: ObjectKind[_Record], objects: _Objects[_Record], first: _First) -> None:
+        """Add objects to a list that is sorted by a figure."""
         order = first.order
 
         async def read(part: Sequence[ListedObject[_Record]]) -> None:
