@@ -105,13 +105,13 @@ print(*sorted(d.name for d in importlib.metadata.distributions()))
 
 
 @pytest.mark.timeout(600)
-def test_with_the_command_line_alone_the_collector_is_named(wheel: Path, tmp_path: Path) -> None:
-    """What needs the collector says so in one line."""
+def test_with_the_command_line_alone_the_missing_extra_is_named(wheel: Path, tmp_path: Path) -> None:
+    """What needs the collector or the service says so in one line."""
     bin_ = create_environment(tmp_path / "cli", f"statcore[cli] @ {wheel.as_uri()}")
-    for command in ("demo", "collect"):
+    for command, extra in {"demo": "collector", "collect": "collector", "serve": "web"}.items():
         answer = run(bin_ / "statcore", command)
         assert 1 == answer.returncode
-        assert ["pip install 'statcore[collector]'"] == [line.rpartition(": ")[2] for line in answer.stderr.splitlines()]
+        assert [f"pip install 'statcore[{extra}]'"] == [line.rpartition(": ")[2] for line in answer.stderr.splitlines()]
 
 
 @pytest.mark.timeout(600)

@@ -1,7 +1,7 @@
 """The pipeline of the demo: child processes, the collector that samples them, a store and a backend, and reading back.
 
-The store and the backend are inside this process, or a real Valkey and a real Prometheus. The inventory is in this process,
-from the collector. Everything is read back through the public API.
+The store and the backend are inside this process, or a real Valkey and a real Prometheus. The collector fills an inventory
+in memory. Everything is read back through the public API.
 """
 
 from __future__ import annotations
@@ -12,7 +12,14 @@ import sys
 import time
 import uuid
 from collections.abc import AsyncGenerator, Generator, Sequence
-from contextlib import AsyncExitStack, ExitStack, asynccontextmanager, contextmanager, suppress
+from contextlib import (
+    AbstractAsyncContextManager,
+    AsyncExitStack,
+    ExitStack,
+    asynccontextmanager,
+    contextmanager,
+    suppress,
+)
 from datetime import UTC, datetime, timedelta
 from itertools import count
 from pathlib import Path
@@ -24,7 +31,7 @@ import attrs
 from statcore.model.inventory import EndpointRecord, ReplicaRecord
 from statcore.model.time import QueryTimeRange
 from statcore.plugins.registry import PluginRegistry
-from statcore.ports import ScrapeSinkPort
+from statcore.ports import ScrapeSinkPort, StatisticsSinkPort
 from statcore.runtime import Runtime, Settings, open_runtime, open_sink
 from statcore.statistics.utilization import UtilizationSource
 from statcore.testing.servers import running_prometheus, running_valkey
@@ -95,52 +102,69 @@ def _running(load: str, amount: str) -> Generator[subprocess.Popen[bytes]]:
 
 @attrs.frozen(kw_only=True)
 class Pipeline:
-    """The collector, and the open ports that its data is read back from."""
+    """The child processes, the collector that samples them, and the open ports that its data is read back from."""
 
+    children: Sequence[Child]
     collector: Collector
     runtime: Runtime
-    inventory: MemoryInventory
 
 
-@asynccontextmanager
-async def embedded_pipeline(registry: PluginRegistry) -> AsyncGenerator[Pipeline]:
-    """Open a store and a backend inside this process."""
-    settings = Settings(statistics_url="memory://", metrics_url="memory://")
-    async with open_runtime(settings, registry) as runtime, open_sink(settings, registry) as sink:
-        inventory = MemoryInventory()
-        collector = Collector(sink, agent_id=AGENT_ID, interval_s=INTERVAL_S, inventory=inventory)
-        yield Pipeline(collector=collector, runtime=attrs.evolve(runtime, inventory=inventory), inventory=inventory)
+def open_pipeline(registry: PluginRegistry, *, servers: bool) -> AbstractAsyncContextManager[Pipeline]:
+    """Run the child processes, and open a store and a backend for them, within the block.
 
-
-@asynccontextmanager
-async def server_pipeline(registry: PluginRegistry) -> AsyncGenerator[Pipeline]:
-    """Start a Valkey that the collector writes to and a Prometheus that scrapes the collector; end both with the block.
+    Args:
+        registry: the adapters.
+        servers: whether the store and the backend are a Valkey and a Prometheus that are started here.
 
     Raises:
         UnavailableError: a server is not installed, or does not start.
     """
+    return _server_pipeline(registry) if servers else _embedded_pipeline(registry)
+
+
+@asynccontextmanager
+async def _embedded_pipeline(registry: PluginRegistry) -> AsyncGenerator[Pipeline]:
+    settings = Settings(statistics_url="memory://", metrics_url="memory://")
+    with running_children(AGENT_ID) as children:
+        async with open_runtime(settings, registry) as runtime, open_sink(settings, registry) as sink:
+            collector, inventory = _collecting(children, sink)
+            yield Pipeline(children=children, collector=collector, runtime=attrs.evolve(runtime, inventory=inventory))
+
+
+@asynccontextmanager
+async def _server_pipeline(registry: PluginRegistry) -> AsyncGenerator[Pipeline]:
+    """Start a Valkey that the collector writes to and a Prometheus that scrapes the collector; end both with the block."""
     async with AsyncExitStack() as stack:
         folder = Path(stack.enter_context(TemporaryDirectory(prefix="statcore-demo-")))
         # Starting a server blocks the event loop; nothing else runs on it yet.
         valkey = stack.enter_context(running_valkey(folder))
         sink = await stack.enter_async_context(open_sink(Settings(statistics_url=valkey.url), registry))
-        inventory = MemoryInventory()
-        collector = Collector(sink, agent_id=AGENT_ID, interval_s=INTERVAL_S, inventory=inventory)
+        children = stack.enter_context(running_children(AGENT_ID))
+        collector, inventory = _collecting(children, sink)
         exporter = start_exporter(collector)
         stack.callback(exporter.close)
         targets = {"statcore": exporter.address}
         prometheus = stack.enter_context(running_prometheus(folder, targets=targets, scrape_interval=f"{INTERVAL_S:.0f}s"))
         settings = Settings(statistics_url=valkey.url, metrics_url=prometheus.url)
         runtime = await stack.enter_async_context(open_runtime(settings, registry))
-        yield Pipeline(collector=collector, runtime=attrs.evolve(runtime, inventory=inventory), inventory=inventory)
+        yield Pipeline(children=children, collector=collector, runtime=attrs.evolve(runtime, inventory=inventory))
 
 
-async def read_state(pipeline: Pipeline, children: Sequence[Child], *, since: datetime, now: datetime) -> LiveState:
+def _collecting(children: Sequence[Child], sink: StatisticsSinkPort) -> tuple[Collector, MemoryInventory]:
+    """Return a collector of the children, and the inventory that it fills, with an endpoint that they serve."""
+    inventory = MemoryInventory()
+    collector = Collector(sink, agent_id=AGENT_ID, interval_s=INTERVAL_S, inventory=inventory)
+    for child in children:
+        collector.add(child.target)
+    inventory.register_endpoint(_endpoint_of([child.target for child in children if child.title == "traffic"]))
+    return collector, inventory
+
+
+async def read_state(pipeline: Pipeline, *, since: datetime, now: datetime) -> LiveState:
     """Read the live statistics of all children in one batch, and query their metrics over the last minute.
 
     Args:
-        pipeline: the store and the backend.
-        children: the children.
+        pipeline: the children, the store and the backend.
         since: the start of the demo; no range begins before it.
         now: the end of the range.
 
@@ -150,7 +174,7 @@ async def read_state(pipeline: Pipeline, children: Sequence[Child], *, since: da
     return await LiveState.read(
         pipeline.runtime.repository,
         UtilizationSource(pipeline.runtime.metrics),
-        {child.target.kernel_id: child.title for child in children},
+        {child.target.kernel_id: child.title for child in pipeline.children},
         title_name="load",
         metrics=METRICS,
         time_range=QueryTimeRange(start=max(since, now - _WINDOW), end=now, step=timedelta(seconds=INTERVAL_S)),
@@ -158,30 +182,24 @@ async def read_state(pipeline: Pipeline, children: Sequence[Child], *, since: da
     )
 
 
-async def run_rounds(
-    pipeline: Pipeline, children: Sequence[Child], stop: asyncio.Event, *, rounds: int | None = None
-) -> AsyncGenerator[LiveState]:
+async def run_rounds(pipeline: Pipeline, stop: asyncio.Event, *, rounds: int | None = None) -> AsyncGenerator[LiveState]:
     """Collect the children once per interval, and yield the state that is read back after every round.
 
     Args:
-        pipeline: the collector, and where its data is read back from.
-        children: the children to collect.
+        pipeline: the children, their collector, and where its data is read back from.
         stop: ends the rounds when it is set.
         rounds: how many rounds to run at most; None is no limit.
 
     Raises:
         StatcoreError: a round cannot be collected, or its live statistics cannot be read.
     """
-    for child in children:
-        pipeline.collector.add(child.target)
-    pipeline.inventory.register_endpoint(_endpoint_of([child.target for child in children if child.title == "traffic"]))
     loop = asyncio.get_running_loop()
     since, started = datetime.now(UTC), loop.time()
     for number in count(1):
         await pipeline.collector.collect()
         if isinstance(pipeline.runtime.metrics, ScrapeSinkPort):
             pipeline.runtime.metrics.append_scrape(pipeline.collector.samples(), target=AGENT_ID, time=time.time())
-        yield await read_state(pipeline, children, since=since, now=datetime.now(UTC))
+        yield await read_state(pipeline, since=since, now=datetime.now(UTC))
         if number == rounds:
             return
         with suppress(TimeoutError):
