@@ -1,6 +1,6 @@
 """Fixtures of tests that drive a browser; such a module names this one in its `pytest_plugins`.
 
-They are in no conftest.py, which would import Playwright for every test of its folder: new Pythons have no Playwright at first.
+They are in no conftest.py, which would import Playwright for each test of its folder; new Pythons have none at first.
 """
 
 from __future__ import annotations
