@@ -62,21 +62,20 @@ def command(
     if once and (serve or port is not None):
         raise InputError("--once serves no page; leave out --serve and --port")
     is_screen = output_format == "text" and sys.stdout.isatty() and not serve
-    needs_page = serve or port is not None
-    if needs_page and not (serve or is_screen):
+    if port is not None and not (serve or is_screen):
         raise InputError("--port needs a page: use it on a terminal without --format json, or with --serve")
     registry = CommandContext.of(ctx).registry
     if serve or is_screen:
         try:
             serve_page = _load_service()
         except StatcoreError as error:
-            if needs_page:
+            if serve or port is not None:
                 raise
-            show = partial(_show_screen, page=f"none; {error}", servers=servers)
-            asyncio.run(_show_states(registry, show, servers=servers))
-            return
-        show = partial(_show_screen, servers=servers) if is_screen else _show_address
-        asyncio.run(serve_page(registry, show, servers=servers, port=port or 0))
+            show_without_page = partial(_show_screen, page=f"none; {error}", servers=servers)
+            asyncio.run(_show_states(registry, show_without_page, servers=servers))
+        else:
+            show = partial(_show_screen, servers=servers) if is_screen else _show_address
+            asyncio.run(serve_page(registry, show, servers=servers, port=port or 0))
         return
     if not once:
         asyncio.run(_show_states(registry, partial(_print_states, output_format=output_format), servers=servers))
