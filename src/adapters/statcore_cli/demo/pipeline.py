@@ -12,14 +12,7 @@ import sys
 import time
 import uuid
 from collections.abc import AsyncGenerator, Generator, Sequence
-from contextlib import (
-    AbstractAsyncContextManager,
-    AsyncExitStack,
-    ExitStack,
-    asynccontextmanager,
-    contextmanager,
-    suppress,
-)
+from contextlib import AsyncExitStack, ExitStack, asynccontextmanager, contextmanager, suppress
 from datetime import UTC, datetime, timedelta
 from itertools import count
 from pathlib import Path
@@ -31,7 +24,7 @@ import attrs
 from statcore.model.inventory import EndpointRecord, ReplicaRecord
 from statcore.model.time import QueryTimeRange
 from statcore.plugins.registry import PluginRegistry
-from statcore.ports import ScrapeSinkPort, StatisticsSinkPort
+from statcore.ports import ScrapeSinkPort
 from statcore.runtime import Runtime, Settings, open_runtime, open_sink
 from statcore.statistics.utilization import UtilizationSource
 from statcore.testing.servers import running_prometheus, running_valkey
@@ -109,55 +102,38 @@ class Pipeline:
     runtime: Runtime
 
 
-def open_pipeline(registry: PluginRegistry, *, servers: bool) -> AbstractAsyncContextManager[Pipeline]:
-    """Run the child processes, and open a store and a backend for them, within the block.
+@asynccontextmanager
+async def open_pipeline(registry: PluginRegistry, *, servers: bool) -> AsyncGenerator[Pipeline]:
+    """Run the child processes, and open a store and a backend for their statistics, within the block.
 
     Args:
         registry: the adapters.
-        servers: whether the store and the backend are a Valkey and a Prometheus that are started here.
+        servers: whether a Valkey and a Prometheus are started; otherwise the store and the backend are in this process.
 
     Raises:
         UnavailableError: a server is not installed, or does not start.
     """
-    return _server_pipeline(registry) if servers else _embedded_pipeline(registry)
-
-
-@asynccontextmanager
-async def _embedded_pipeline(registry: PluginRegistry) -> AsyncGenerator[Pipeline]:
-    settings = Settings(statistics_url="memory://", metrics_url="memory://")
-    with running_children(AGENT_ID) as children:
-        async with open_runtime(settings, registry) as runtime, open_sink(settings, registry) as sink:
-            collector, inventory = _collecting(children, sink)
-            yield Pipeline(children=children, collector=collector, runtime=attrs.evolve(runtime, inventory=inventory))
-
-
-@asynccontextmanager
-async def _server_pipeline(registry: PluginRegistry) -> AsyncGenerator[Pipeline]:
-    """Start a Valkey that the collector writes to and a Prometheus that scrapes the collector; end both with the block."""
     async with AsyncExitStack() as stack:
         folder = Path(stack.enter_context(TemporaryDirectory(prefix="statcore-demo-")))
-        # Starting a server blocks the event loop; nothing else runs on it yet.
-        valkey = stack.enter_context(running_valkey(folder))
-        sink = await stack.enter_async_context(open_sink(Settings(statistics_url=valkey.url), registry))
+        settings = Settings(statistics_url="memory://", metrics_url="memory://")
+        if servers:  # starting a server blocks the event loop; nothing else runs on it yet
+            valkey = stack.enter_context(running_valkey(folder))
+            settings = attrs.evolve(settings, statistics_url=valkey.url)
+        sink = await stack.enter_async_context(open_sink(settings, registry))
         children = stack.enter_context(running_children(AGENT_ID))
-        collector, inventory = _collecting(children, sink)
-        exporter = start_exporter(collector)
-        stack.callback(exporter.close)
-        targets = {"statcore": exporter.address}
-        prometheus = stack.enter_context(running_prometheus(folder, targets=targets, scrape_interval=f"{INTERVAL_S:.0f}s"))
-        settings = Settings(statistics_url=valkey.url, metrics_url=prometheus.url)
+        inventory = MemoryInventory()
+        collector = Collector(sink, agent_id=AGENT_ID, interval_s=INTERVAL_S, inventory=inventory)
+        for child in children:
+            collector.add(child.target)
+        inventory.register_endpoint(_endpoint_of([child.target for child in children if child.title == "traffic"]))
+        if servers:
+            exporter = start_exporter(collector)
+            stack.callback(exporter.close)
+            targets, interval = {"statcore": exporter.address}, f"{INTERVAL_S:.0f}s"
+            prometheus = stack.enter_context(running_prometheus(folder, targets=targets, scrape_interval=interval))
+            settings = attrs.evolve(settings, metrics_url=prometheus.url)
         runtime = await stack.enter_async_context(open_runtime(settings, registry))
         yield Pipeline(children=children, collector=collector, runtime=attrs.evolve(runtime, inventory=inventory))
-
-
-def _collecting(children: Sequence[Child], sink: StatisticsSinkPort) -> tuple[Collector, MemoryInventory]:
-    """Return a collector of the children, and the inventory that it fills, with an endpoint that they serve."""
-    inventory = MemoryInventory()
-    collector = Collector(sink, agent_id=AGENT_ID, interval_s=INTERVAL_S, inventory=inventory)
-    for child in children:
-        collector.add(child.target)
-    inventory.register_endpoint(_endpoint_of([child.target for child in children if child.title == "traffic"]))
-    return collector, inventory
 
 
 async def read_state(pipeline: Pipeline, *, since: datetime, now: datetime) -> LiveState:
