@@ -1,5 +1,6 @@
-# make help lists the targets. Everything happens in .venv and in .venv-… beside it; nothing else on the machine
-# changes, except that targets with tests install missing servers where they may (root on Debian).
+# make help lists the targets. Everything happens in .venv, in .venv-… beside it, and in the folders node_modules and static of
+# the page; nothing else on the machine changes, except that targets with tests install missing servers where they may (root
+# on Debian).
 
 PYTHON ?= python3
 BIN := .venv/bin
