@@ -33,7 +33,8 @@ def clone(tmp_path: Path) -> Path:
 def run_in(clone: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     """Run Python in a copy, where no registry of npm answers and nothing is in npm's cache."""
     env = os.environ | NO_REGISTRY | {"npm_config_cache": str(clone / "cache")}
-    return subprocess.run([sys.executable, *arguments], cwd=clone, env=env, capture_output=True, text=True, check=False)
+    command = [sys.executable, *arguments]
+    return subprocess.run(command, cwd=clone, env=env, capture_output=True, text=True, timeout=100, check=False)
 
 
 def test_without_a_registry_a_build_says_what_it_needs_and_keeps_the_page(clone: Path) -> None:

@@ -9,7 +9,15 @@ from pathlib import Path
 import pytest
 from tests.support.web_host import SESSIONS, get, serving
 
-PATHS = ("/", "/explorer", "/static/explorer.js", "/static/page.js", "/static/page.css", "/static/icon.svg")
+PATHS = (
+    "/",
+    "/explorer",
+    "/static/explorer.js",
+    "/static/page.js",
+    "/static/page.css",
+    "/static/icon.svg",
+    "/static/LICENSES.txt",
+)
 
 
 @pytest.mark.parametrize("path", PATHS)
