@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 import subprocess
 import sys
@@ -40,8 +41,21 @@ def test_the_page_is_in_the_wheel(wheel: Path) -> None:
     assert [] == [name for name in names if name.startswith("statcore_web/page/")]
 
 
-def test_the_source_distribution_builds_the_page(tmp_path: Path) -> None:
-    """It has the sources of the page and what bundles them, and nothing that is built or installed."""
+def test_the_page_is_small_and_has_the_licenses_of_what_it_contains(wheel: Path) -> None:
+    """What browsers load has at most 80 kB compressed, and each package whose code is in it has its license beside it."""
+    with zipfile.ZipFile(wheel) as archive:
+        names = [name for name in archive.namelist() if name.startswith("statcore_web/static/")]
+        files = {name.rpartition("/")[2]: archive.read(name) for name in names}
+    licenses = files.pop("LICENSES.txt").decode()
+    assert 80_000 >= sum(len(gzip.compress(body)) for body in files.values())
+    page = ROOT / "src/adapters/statcore_web/page"
+    packages = json.loads((page / "package.json").read_text())["dependencies"].keys() - {"esbuild"}
+    assert {"htm", "preact", "uplot"} <= packages
+    assert [] == [name for name in packages if (page / "node_modules" / name / "LICENSE").read_text() not in licenses]
+
+
+def test_the_source_distribution_has_the_sources_of_the_page(tmp_path: Path) -> None:
+    """It has them and what bundles them, and nothing that is built or installed."""
     command = [sys.executable, "-m", "hatchling", "build", "--target", "sdist", "--directory", str(tmp_path)]
     subprocess.run(command, cwd=ROOT, check=True, capture_output=True)
     (path,) = tmp_path.iterdir()
@@ -91,13 +105,13 @@ print(*sorted(d.name for d in importlib.metadata.distributions()))
 
 
 @pytest.mark.timeout(600)
-def test_with_the_command_line_alone_the_collector_is_named(wheel: Path, tmp_path: Path) -> None:
-    """What needs the collector says so in one line."""
+def test_with_the_command_line_alone_the_missing_extra_is_named(wheel: Path, tmp_path: Path) -> None:
+    """What needs the collector or the service says so in one line."""
     bin_ = create_environment(tmp_path / "cli", f"statcore[cli] @ {wheel.as_uri()}")
-    for command in ("demo", "collect"):
+    for command, extra in {"demo": "collector", "collect": "collector", "serve": "web"}.items():
         answer = run(bin_ / "statcore", command)
         assert 1 == answer.returncode
-        assert ["pip install 'statcore[collector]'"] == [line.rpartition(": ")[2] for line in answer.stderr.splitlines()]
+        assert [f"pip install 'statcore[{extra}]'"] == [line.rpartition(": ")[2] for line in answer.stderr.splitlines()]
 
 
 @pytest.mark.timeout(600)
