@@ -196,6 +196,7 @@ async def refresh(phase: Phase, *, page: Page, service: TimedService, minutes: i
         await phase.take(page)
         memory.append(await _memory(devtools, service))
         await page.evaluate("measured.take()")  # the collection of garbage is a long task itself
+    await page.get_by_role("banner").get_by_role("status").filter(has_text="Live").wait_for()  # its requests are answered
 
 
 async def _memory(devtools: CDPSession, service: TimedService) -> Memory:
