@@ -81,7 +81,7 @@ hooks: .venv/.dev ## make git run `make static` before each commit
 constraints: ## update the versions that .venv installs, constraints.txt (needs Python 3.11)
 	@scripts/write-constraints
 
-bench: .venv/.bench servers ## compare the speed with code that users write today
+bench: .venv/.dev $(BUILT_PAGE) servers ## compare the speed with code that users write today, and measure the page in a browser
 	@PYTHONPATH=. $(BIN)/python benchmarks/run.py $(ARGS)
 
 scale: .venv/.dev servers ## measure how costs grow with kernels: half an hour, 8 GB; ARGS="--most 10000" for a small run
@@ -113,11 +113,6 @@ $(BUILT_PAGE): $(PAGE_SOURCES) | .venv/.python
 # In node_modules, so that it disappears where packages are installed without those for development.
 $(PAGE_DEV): $(PAGE)/package-lock.json | $(BUILT_PAGE)
 	@$(PAGE_NPM) ci --ignore-scripts
-	@touch $@
-
-.venv/.bench: .venv/.runtime
-	@echo "installing what make bench compares with" >&2
-	@$(PIP_INSTALL) --group bench
 	@touch $@
 
 .venv/.dev: .venv/.runtime
