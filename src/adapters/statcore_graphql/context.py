@@ -14,7 +14,8 @@ from statcore.ports import InventoryPort, MetricQuerierPort
 from statcore.promql import MAX_POINTS, RATE_INTERVAL
 from statcore.scopes import ConfinedMetrics
 from statcore.statistics import StatisticsRepository
-from statcore_graphql.loaders import MAX_IDS, DataLoaderManager, RequestLoaders
+from statcore_graphql.loaders import DataLoaderManager
+from statcore_graphql.request_loaders import MAX_IDS, RequestLoaders
 
 FieldProblem: TypeAlias = tuple[list[str | int], Problem]
 """The path of a field in the answer, and the problem of its value."""

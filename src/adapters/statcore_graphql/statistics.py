@@ -16,6 +16,7 @@ from statcore.ports import InventoryPort
 from statcore.ports.inventory import owner_inventory
 from statcore.services.listing import kernels_of_replicas
 from statcore.statistics import SessionStatistics, StatisticsRepository
+from statcore_graphql.request_loaders import HasLoaders
 
 
 class HasStatisticsRepository(Protocol):
@@ -27,25 +28,12 @@ class HasStatisticsRepository(Protocol):
         ...
 
 
-class HasInventory(HasStatisticsRepository, Protocol):
-    """The part of a request's context that statistics of sessions are read from."""
+class HasInventory(HasStatisticsRepository, HasLoaders, Protocol):
+    """The part of a request's context that statistics of sessions and endpoints are read from."""
 
     @property
     def inventory(self) -> InventoryPort:
         """Knows which kernels a session has."""
-        ...
-
-
-class _Count(Protocol):
-    def count(self, more: int, /) -> None: ...
-
-
-class HasCount(HasInventory, Protocol):
-    """The part of a request's context that statistics of objects with many kernels are read from."""
-
-    @property
-    def loaders(self) -> _Count:
-        """Counts the ids that the request loads."""
         ...
 
 
@@ -86,7 +74,7 @@ class EndpointStatistics:
 
     @classmethod
     async def batch_load_kernels_by_endpoint(
-        cls, ctx: HasCount, endpoints: Sequence[tuple[str, tuple[str, ...]]]
+        cls, ctx: HasInventory, endpoints: Sequence[tuple[str, tuple[str, ...]]]
     ) -> StatisticsBatch:
         """Return `{metric: MetricValue map}` per endpoint, combined from the kernels of its replicas.
 
