@@ -17,7 +17,7 @@ from statcore.model import StatisticsBatch
 from statcore.model.inventory import AgentRecord, EndpointRecord, KernelRecord, ReplicaRecord
 from statcore.model.results import VectorResult
 from statcore.queriers import UtilizationMetricQuerier
-from statcore.queriers.container import PROCESS_SERIES
+from statcore.queriers.container import PROCESS_METRIC_LABEL, PROCESS_SERIES
 from statcore.services import AGENTS, ENDPOINTS, KERNELS, SESSIONS, ObjectKind, ObjectListing
 from statcore.statistics import StatisticsRepository, StatisticsStatefulSource
 from statcore_memory import MemoryInventory, MemoryMetrics, MemoryStatistics
@@ -307,7 +307,7 @@ async def test_processes_of_kernels_are_read_with_two_queries() -> None:
     for time in (30, 60):
         backend.append_scrape(
             [
-                (PROCESS_SERIES, {"process_metric_name": metric, "value_type": "current", "pid": pid, **labels}, value)
+                (PROCESS_SERIES, {PROCESS_METRIC_LABEL: metric, "value_type": "current", "pid": pid, **labels}, value)
                 for labels in [{"kernel_id": kernel_id(0)}]
                 for pid, metric, value in (
                     ("12", "cpu_util", 250.0 * time),
@@ -326,3 +326,30 @@ async def test_processes_of_kernels_are_read_with_two_queries() -> None:
     assert [{"pid": 7, "cpu_pct": None, "mem_bytes": 1.0}, busy] == first
     assert [[]] * 99 == others
     assert 2 == len(backend.queries)
+
+
+@pytest.mark.parametrize("max_ids", [209, 210])
+async def test_processes_count_for_the_limit_of_ids(max_ids: int) -> None:
+    """A kernel with many processes is not one object: the kernel is listed and loaded, and its processes are listed."""
+    backend = MemoryMetrics(clock=lambda: 60.0)
+    labels = {PROCESS_METRIC_LABEL: "mem", "value_type": "current", "kernel_id": kernel_id(0)}
+    backend.append_scrape(((PROCESS_SERIES, {**labels, "pid": str(pid)}, 1.0) for pid in range(208)), target="t", time=60.0)
+    host = Host(metrics=backend, inventory=inventory_of(1), limits={"max_ids": max_ids})
+    answer = await host.execute("{ kernel_list { items { processes { pid } } } }")
+    assert ({} if max_ids == 210 else {"kernel_list.items.0.processes": "LimitError"}) == answer.codes
+
+
+async def test_processes_may_be_incomplete() -> None:
+    """The problem of a partial answer is at the processes, and has no text of the backend."""
+
+    class Partial(MemoryMetrics):
+        async def query_utilization_now(self, querier: UtilizationMetricQuerier, **options: Any) -> VectorResult:
+            answer = await super().query_utilization_now(querier, **options)
+            return attrs.evolve(answer, partial=True, warnings=("http://10.0.0.1 is away",))
+
+    answer = await Host(metrics=Partial(), inventory=inventory_of(1)).execute(
+        "{ kernel_list { items { processes { pid } } } }"
+    )
+    assert [{"processes": []}] == answer.data["kernel_list"]["items"]
+    assert {"kernel_list.items.0.processes": "incomplete"} == answer.problems
+    assert "10.0.0.1" not in str(answer.extensions)

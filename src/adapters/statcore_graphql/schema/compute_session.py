@@ -56,7 +56,8 @@ def _show_processes(
     _: object, outcomes: Sequence[Outcome], /, *, encoded: bool, fields: Sequence[str] | None = None
 ) -> Shown:
     del encoded, fields
-    return [Process.of(process) for process in only_outcome(outcomes).value], ()
+    found: processes.ProcessList = only_outcome(outcomes).value
+    return [Process.of(process) for process in found.processes], () if found.problem is None else [((), found.problem)]
 
 
 @strawberry.type(description="A kernel: one container, of a session or by itself.")
