@@ -10,6 +10,8 @@ from collections.abc import Sequence
 from typing import Protocol
 from uuid import UUID
 
+import attrs
+
 from statcore.model.batch import StatisticsBatch
 from statcore.model.inventory import AgentRecord
 from statcore.ports import InventoryPort
@@ -78,6 +80,8 @@ class EndpointStatistics:
     ) -> StatisticsBatch:
         """Return `{metric: MetricValue map}` per endpoint, combined from the kernels of its replicas.
 
+        It is *incomplete* if the inventory does not know the session of a replica.
+
         Args:
             ctx: the request's context.
             endpoints: pairs of an endpoint and the sessions of its replicas.
@@ -86,12 +90,16 @@ class EndpointStatistics:
             LimitError: the kernels are more ids than the request may load.
             StatcoreError: the inventory failed, as `InventoryPort` says.
         """
-        kernels_of = await kernels_of_replicas(ctx.inventory, dict(endpoints))
+        found = await kernels_of_replicas(ctx.inventory, dict(endpoints))
+        kernels_of = {endpoint_id: [kernel.kernel_id for kernel in of.kernels] for endpoint_id, of in found.items()}
         ctx.loaders.count(sum(map(len, kernels_of.values())))
-        statistics = SessionStatistics(ctx.statistics_repository, ctx.inventory)
-        return await statistics.read(
-            {endpoint_id: [kernel.kernel_id for kernel in kernels] for endpoint_id, kernels in kernels_of.items()}
-        )
+        batch = await SessionStatistics(ctx.statistics_repository, ctx.inventory).read(kernels_of)
+        problems = dict(batch.problems)
+        for position, of in enumerate(found.values()):
+            if of.problem is not None and batch[position] is not None:
+                messages = [problem.message for problem in (of.problem, problems.get(position)) if problem is not None]
+                problems[position] = attrs.evolve(of.problem, message="; ".join(messages))
+        return attrs.evolve(batch, problems=problems)
 
 
 class ReplicaStatistics:

@@ -17,7 +17,7 @@ from statcore.errors import InputError, MalformedEntryError, StatcoreError
 from statcore.model.batch import StatisticsBatch
 from statcore.model.inventory import AgentRecord, EndpointRecord, KernelRecord, Page, SessionRecord
 from statcore.model.numbers import finite_number
-from statcore.model.statistics import Entry, shown_value
+from statcore.model.statistics import Entry, Problem, ProblemKind, shown_value
 from statcore.model.text import describe
 from statcore.ports.inventory import InventoryPort, find_records, list_kernels, owner_inventory
 from statcore.queriers.container import OWNER_LABELS
@@ -65,22 +65,31 @@ class Figures:
 
     @classmethod
     def of_entry(cls, entry: Entry, *, age_s: float | None = None, problem: str | None = None) -> Self:
-        """Return the figures of an entry of metrics; a metric that cannot be read is not known."""
+        """Return the figures of an entry of metrics; a metric that cannot be read is not known, and part of the problem."""
+        faults = [] if problem is None else [problem]
+
+        def number(metric: str, field: str) -> float | None:
+            try:
+                return _number(entry, metric, field)
+            except StatcoreError as error:
+                faults.append(str(error))
+                return None
+
         try:
             names = [name for name in map(str, entry) if name != _CPU]
         except StatcoreError as error:  # an entry may decode itself only now
-            return cls(age_s=age_s, problem=problem or str(error))
-        accelerator_pcts = [_number(entry, name, "pct") for name in names if name.endswith("_util")]
-        accelerator_mems = [_number(entry, name, "current") for name in names if name.endswith("_mem")]
+            return cls(age_s=age_s, problem="; ".join([*faults, str(error)]))
+        accelerator_pcts = [number(name, "pct") for name in names if name.endswith("_util")]
+        accelerator_mems = [number(name, "current") for name in names if name.endswith("_mem")]
         return cls(
-            cpu_pct=_number(entry, _CPU, "pct"),
-            mem_bytes=_number(entry, "mem", "current"),
+            cpu_pct=number(_CPU, "pct"),
+            mem_bytes=number("mem", "current"),
             accelerator_pct=max(_known(accelerator_pcts), default=None),
             accelerator_mem_bytes=sum(known) if (known := _known(accelerator_mems)) else None,
-            rx_bytes_per_s=_number(entry, "net_rx", "current"),
-            tx_bytes_per_s=_number(entry, "net_tx", "current"),
+            rx_bytes_per_s=number("net_rx", "current"),
+            tx_bytes_per_s=number("net_tx", "current"),
             age_s=age_s,
-            problem=problem,
+            problem="; ".join(faults) or None,
         )
 
 
@@ -89,11 +98,16 @@ def _known(numbers: Sequence[float | None]) -> list[float]:
 
 
 def _number(entry: Entry, metric: str, field: str) -> float | None:
-    try:
-        fields = shown_value(metric, entry.get(metric))
-    except StatcoreError:
-        return None
-    number = finite_number(cast("Mapping[str, Any]", fields).get(field)) if isinstance(fields, Mapping) else None
+    """Return the number in a field of a metric, None if there is none.
+
+    Raises:
+        StatcoreError: the metric cannot be read, or has something else in the field.
+    """
+    fields = shown_value(metric, entry.get(metric))
+    value: object = cast("Mapping[str, Any]", fields).get(field) if isinstance(fields, Mapping) else fields
+    number = finite_number(value)
+    if number is None and value is not None:
+        raise MalformedEntryError(f"{metric}.{field} is {value!r:.100}, not the text of a finite number", key="")
     return None if number is None else float(number)
 
 
@@ -113,12 +127,14 @@ class ListedObject(Generic[_Record]):
         labels: by label of `OWNER_LABELS`, the known ids of its owners and of the kernels that it has, sorted; an object
             has its own id under its own label.
         figures: its main numbers, or None if they were not requested.
+        problem: what is not known of its kernels, so that figures lack it, or None.
     """
 
     object_id: str
     record: _Record
     labels: Mapping[str, Sequence[str]]
     figures: Figures | None = None
+    problem: str | None = None
 
     @property
     def kernel_ids(self) -> Sequence[str]:
@@ -260,7 +276,7 @@ class ObjectListing:
             batch = await kind.statistics(self, part)
             with_figures: list[ListedObject[_Record]] = []
             async for positions in in_turns(range(len(part)), size=_ENTRIES_PER_TURN):
-                with_figures += [attrs.evolve(part[at], figures=_figures(kind, batch, at)) for at in positions]
+                with_figures += [attrs.evolve(part[at], figures=_figures(kind, part[at], batch, at)) for at in positions]
             return with_figures
 
         parts = [part async for part in in_turns(list(objects.values()), size=_OBJECTS_PER_READ)]
@@ -277,9 +293,9 @@ class ObjectListing:
         return found
 
 
-def _figures(kind: ObjectKind[Any], batch: StatisticsBatch, position: int) -> Figures:
+def _figures(kind: ObjectKind[Any], object_: ListedObject[Any], batch: StatisticsBatch, position: int) -> Figures:
     entry, found, age_s = batch[position], batch.problems.get(position), batch.ages_s.get(position)
-    problem = None if found is None else found.message
+    problem = "; ".join(filter(None, [object_.problem, found and found.message])) or None
     if entry is None:
         return Figures(age_s=age_s, problem=problem)
     return kind.figures(entry, age_s=age_s, problem=problem)
@@ -418,10 +434,23 @@ async def _read_agents(inventory: InventoryPort) -> _Objects[AgentRecord]:
     return objects
 
 
+@attrs.frozen
+class ReplicaKernels:
+    """The kernels of the sessions of an endpoint's replicas, each once; their statistics are the endpoint's.
+
+    Args:
+        kernels: the kernels.
+        problem: *incomplete* if the inventory does not know one of the sessions, otherwise None.
+    """
+
+    kernels: Sequence[KernelRecord]
+    problem: Problem | None
+
+
 async def kernels_of_replicas(
     inventory: InventoryPort, sessions_of: Mapping[str, Sequence[str]]
-) -> dict[str, list[KernelRecord]]:
-    """Return the kernels of the sessions of each endpoint's replicas, each once; their statistics are the endpoint's.
+) -> dict[str, ReplicaKernels]:
+    """Return the kernels of each endpoint.
 
     Args:
         inventory: which kernels a session has.
@@ -431,12 +460,15 @@ async def kernels_of_replicas(
         StatcoreError: the inventory failed.
     """
     sessions = await find_records(inventory.find_sessions, chain.from_iterable(sessions_of.values()))
-    kernels_of: dict[str, list[KernelRecord]] = {}
+    kernels_of: dict[str, ReplicaKernels] = {}
     async for part in in_turns(list(sessions_of.items())):
         for endpoint_id, session_ids in part:
             known = [sessions[id_] for id_ in session_ids if id_ in sessions]
             kernels = {kernel.kernel_id: kernel for session in known for kernel in session.kernels}
-            kernels_of[endpoint_id] = list(kernels.values())
+            unknown = [id_ for id_ in session_ids if id_ not in sessions]
+            message = "; ".join(f"session {id_} of a replica is not known" for id_ in unknown)
+            problem = Problem(ProblemKind.INCOMPLETE, message=message, key=unknown[0]) if unknown else None
+            kernels_of[endpoint_id] = ReplicaKernels(list(kernels.values()), problem)
     return kernels_of
 
 
@@ -448,8 +480,12 @@ async def _read_endpoints(inventory: InventoryPort) -> _Objects[EndpointRecord]:
     async for part in in_turns(records):
         for record in part:
             own = _labels((), user_id=record.user_id, project_id=record.project_id)
-            labels = {"kernel_id": (), **_labels(kernels_of[record.endpoint_id]), **own}  # its own owners count
-            objects[record.endpoint_id] = ListedObject(object_id=record.endpoint_id, record=record, labels=labels)
+            of_replicas = kernels_of[record.endpoint_id]
+            labels = {"kernel_id": (), **_labels(of_replicas.kernels), **own}  # its own owners count
+            problem = None if of_replicas.problem is None else of_replicas.problem.message
+            objects[record.endpoint_id] = ListedObject(
+                object_id=record.endpoint_id, record=record, labels=labels, problem=problem
+            )
     return objects
 
 

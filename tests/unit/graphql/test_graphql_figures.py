@@ -145,6 +145,41 @@ async def test_problems_of_statistics_are_problems_of_figures(arguments: str) ->
     assert {path.format(position[session_id(1)]): "MalformedEntryError"} == answer.codes
 
 
+@pytest.mark.parametrize("arguments", ["", '(sort: "-mem_bytes")'])
+async def test_each_problem_of_figures_is_shown(arguments: str) -> None:
+    """A number that is not text of a number is malformed, also where the entry is incomplete."""
+    store = MemoryStatistics()
+    store.plant(kernel_id(0), {"mem": {"current": "1"}, "cpu_util": {"current": "5", "pct": "x"}})
+    inventory = inventory_of(1)
+    inventory.register_kernel(KernelRecord(kernel_id=kernel_id(9), session_id=session_id(0)))
+    answer = await Host(statistics=store, inventory=inventory).execute(
+        f"{{ compute_session_list{arguments} {{ items {{ figures {{ cpu_pct mem_bytes }} }} }} }}"
+    )
+    assert [{"figures": {"cpu_pct": None, "mem_bytes": 1.0}}] == answer.data["compute_session_list"]["items"]
+    problems = [(problem["kind"], problem["path"][-1]) for problem in answer.extensions["problems"]]
+    assert [("incomplete", "figures"), ("malformed", "figures")] == problems
+
+
+@pytest.mark.parametrize("arguments", ["", '(sort: "-mem_bytes")'])
+async def test_figures_of_an_endpoint_without_a_replica_are_incomplete(arguments: str) -> None:
+    """The session of a replica may be unknown; if all are, there are no figures."""
+    store = MemoryStatistics()
+    store.plant(kernel_id(0), ENTRY)
+    inventory = inventory_of(1)
+    for number, sessions in enumerate([(0, 7), (7,)]):
+        replicas = [
+            ReplicaRecord(replica_id=numbered(101, session), session_id=session_id(session)) for session in sessions
+        ]
+        inventory.register_endpoint(EndpointRecord(endpoint_id=endpoint_id(number), replicas=tuple(replicas)))
+    answer = await Host(statistics=store, inventory=inventory).execute(
+        f"{{ endpoint_list{arguments} {{ items {{ {FIGURES} }} }} }}"
+    )
+    assert [{"figures": SHOWN}, {"figures": None}] == answer.data["endpoint_list"]["items"]
+    assert ({"endpoint_list.items.0.figures": "incomplete"}, {}) == (answer.problems, answer.codes)
+    (problem,) = answer.extensions["problems"]
+    assert f"session {session_id(7)} of a replica is not known" == problem["message"]
+
+
 async def test_kernels_of_endpoints_count_for_the_limit_of_ids() -> None:
     """An endpoint with many kernels is not one id."""
     inventory = inventory_of(1, kernels=20, endpoints=1)
