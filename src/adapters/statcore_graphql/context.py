@@ -48,7 +48,8 @@ class GraphQueryContext:
             encode responses with `encode_response`.
         max_ids: how many objects and ids of statistics the request may list and load, counted together.
         max_points: how many points each series of an answer may have.
-        limits: the limits of the service by name, for clients to read; the service keeps to them itself.
+        limits: further limits of the service by name, for clients to read; the service itself enforces them. `ids` and
+            `points` are always there, as `max_ids` and `max_points` say.
 
     Attributes:
         loaders: the loaders that this request has made.

@@ -234,8 +234,10 @@ class Query:
 
     @strawberry.field(description="The limits of requests to this service.")
     def limits(self, info: _Info) -> list[Limit]:
-        """List the limits of the context."""
-        return [Limit(name=name, value=value) for name, value in info.context.limits.items()]
+        """List the limits of the context, and those that it passes on."""
+        context = info.context
+        limits = {**context.limits, "ids": context.max_ids, "points": context.max_points}
+        return [Limit(name=name, value=value) for name, value in limits.items()]
 
     @strawberry.field(description="The version of statcore.")
     def version(self) -> str:
