@@ -15,7 +15,6 @@ from statcore_graphql.outcomes import Outcomes
 from statcore_graphql.presets import PresetMetrics
 from statcore_graphql.request_loaders import HasLoaders
 from statcore_graphql.statistics import (
-    AgentRecords,
     AgentStatistics,
     EndpointStatistics,
     KernelStatistics,
@@ -50,7 +49,6 @@ _STANDARD: Final[Mapping[str, Loader]] = {
     "EndpointStatistics.kernels_by_endpoint": Loader(EndpointStatistics.batch_load_kernels_by_endpoint, key=itemgetter(0)),
     "ReplicaStatistics.by_replica": Loader(ReplicaStatistics.batch_load_by_replica),
     "AgentStatistics.by_agent": Loader(AgentStatistics.batch_load_by_agent),
-    "AgentRecords.by_agent": Loader(AgentRecords.batch_load_by_agent),
     "KernelProcesses.by_kernel": Loader(KernelProcesses.batch_load_by_kernel),
     "PresetMetrics.by_query": Loader(PresetMetrics.batch_load_by_query),
     "UtilizationMetrics.by_querier": Loader(UtilizationMetrics.batch_load_by_querier, key=querier_key),

@@ -1,4 +1,4 @@
-"""The batch functions of the loaders of live statistics and of records: they take a context and ids.
+"""The batch functions of the loaders of live statistics: they take a context and ids.
 
 Each returns one entry per id, in order, and None for an id without an entry. Each raises `InputError` for an id that is not
 a UUID, or an agent id that is not text, and the errors of `StatisticsPort` if the store fails.
@@ -13,9 +13,7 @@ from uuid import UUID
 import attrs
 
 from statcore.model.batch import StatisticsBatch
-from statcore.model.inventory import AgentRecord
 from statcore.ports import InventoryPort
-from statcore.ports.inventory import owner_inventory
 from statcore.services.listing import kernels_of_replicas
 from statcore.statistics import SessionStatistics, StatisticsRepository
 from statcore_graphql.request_loaders import HasLoaders
@@ -120,13 +118,3 @@ class AgentStatistics:
     async def batch_load_by_agent(cls, ctx: HasStatisticsRepository, agent_ids: Sequence[str]) -> StatisticsBatch:
         """Return `{"node": {metric: …}, "devices": {metric: {device: …}}}` per agent."""
         return await ctx.statistics_repository.get_agent_statistics_batch(agent_ids)
-
-
-class AgentRecords:
-    """Records of agents."""
-
-    @classmethod
-    async def batch_load_by_agent(cls, ctx: HasInventory, agent_ids: Sequence[str]) -> Sequence[AgentRecord | None]:
-        """Return the record of each agent, with its owners; None where the inventory finds no agents by id."""
-        known = owner_inventory(ctx.inventory)
-        return [None] * len(agent_ids) if known is None else await known.find_agents(agent_ids)

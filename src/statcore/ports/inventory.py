@@ -94,6 +94,19 @@ async def list_kernels(inventory: InventoryPort, *, limit: int | None = None, of
     return Page.cut(list(kernels.values()), limit=limit, offset=offset)
 
 
+async def list_agent_records(inventory: InventoryPort, *, limit: int | None = None, offset: int = 0) -> Page[AgentRecord]:
+    """Return a page of the agents of an inventory; nothing but their ids is known if it does not find agents by id.
+
+    Raises:
+        InputError: `limit` or `offset` is negative.
+        ProtocolError: the inventory did not return one record or None for each id.
+        StatcoreError: the inventory failed, as `InventoryPort` says.
+    """
+    page, known = await inventory.list_agents(limit=limit, offset=offset), owner_inventory(inventory)
+    records = {} if known is None else await find_records(known.find_agents, page.items)
+    return Page(items=[records.get(id_) or AgentRecord(agent_id=id_) for id_ in page.items], total_count=page.total_count)
+
+
 async def find_records(
     find: Callable[[Sequence[str]], Awaitable[Sequence[_Record | None]]], ids: Iterable[str]
 ) -> dict[str, _Record]:

@@ -19,7 +19,7 @@ from statcore.model.inventory import AgentRecord, EndpointRecord, KernelRecord, 
 from statcore.model.numbers import finite_number
 from statcore.model.statistics import Entry, Problem, ProblemKind, shown_value
 from statcore.model.text import describe
-from statcore.ports.inventory import InventoryPort, find_records, list_kernels, owner_inventory
+from statcore.ports.inventory import InventoryPort, find_records, list_agent_records, list_kernels
 from statcore.queriers.container import OWNER_LABELS
 from statcore.statistics.repository import StatisticsRepository
 from statcore.statistics.sessions import SessionStatistics
@@ -416,18 +416,15 @@ async def _read_kernels(inventory: InventoryPort) -> _Objects[KernelRecord]:
 
 async def _read_agents(inventory: InventoryPort) -> _Objects[AgentRecord]:
     """Return the agents, with their kernels, and with their owners where the inventory knows them."""
-    ids = (await inventory.list_agents()).items
-    records: Mapping[str, AgentRecord] = {}
-    if (known := owner_inventory(inventory)) is not None:
-        records = await find_records(known.find_agents, ids)
+    records = (await list_agent_records(inventory)).items
     kernel_ids: dict[str | None, list[str]] = {}
     async for kernels in in_turns((await list_kernels(inventory)).items):
         for kernel in kernels:
             kernel_ids.setdefault(kernel.agent_id, []).append(kernel.kernel_id)
     objects: _Objects[AgentRecord] = {}
-    async for part in in_turns(ids):
-        for id_ in part:
-            record = records.get(id_) or AgentRecord(agent_id=id_)
+    async for part in in_turns(records):
+        for record in part:
+            id_ = record.agent_id
             own = _labels((), agent_id=id_, user_id=record.user_id, project_id=record.project_id)
             labels = {"kernel_id": sorted(kernel_ids.get(id_, ())), **own}
             objects[id_] = ListedObject(object_id=id_, record=record, labels=labels)

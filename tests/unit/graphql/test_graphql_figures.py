@@ -241,12 +241,13 @@ class AgentInventory(MemoryInventory):
         return [AgentRecord(agent_id=id_, project_id=OWNERS[2], started_at=START) for id_ in agent_ids]
 
 
-async def test_owners_of_agents_are_found_at_once() -> None:
-    """The pages of an inventory have ids alone."""
+@pytest.mark.parametrize("arguments", ["(limit: 200)", '(limit: 200, sort: "-id")'])
+async def test_owners_of_agents_are_found_at_once(arguments: str) -> None:
+    """The pages of an inventory have ids alone; a sorted list has found the agents before."""
     inventory = AgentInventory()
     for number in range(200):
         inventory.register_kernel(KernelRecord(kernel_id=kernel_id(number), agent_id=f"i-{number}"))
-    data = await Host(inventory=inventory).execute_cleanly(f"{{ agent_list(limit: 200) {{ items {{ {WHOSE} }} }} }}")
+    data = await Host(inventory=inventory).execute_cleanly(f"{{ agent_list{arguments} {{ items {{ {WHOSE} }} }} }}")
     expected = {"user_id": None, "project_id": OWNERS[2], "started_at": "2026-11-01T12:00:00.000Z"}
     assert [expected] * 200 == data["agent_list"]["items"]
     assert [200] == inventory.reads

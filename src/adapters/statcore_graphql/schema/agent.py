@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from typing import Any, Self, cast
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Self, cast
 
 import strawberry
 from strawberry.scalars import JSON
@@ -82,28 +82,15 @@ def _items(value: object) -> Iterable[tuple[str, object]]:
     return cast("dict[str, object]", value).items() if isinstance(value, dict) else ()
 
 
-def _record_field(text: Callable[[AgentRecord], str | None], *, description: str) -> Any:  # noqa: ANN401 - Strawberry's
-    """Return a field with a text of the agent's record, which pages of ids do not have."""
-
-    def show(_: object, outcomes: Sequence[Outcome], /, *, encoded: bool, fields: Sequence[str] | None = None) -> Shown:
-        del encoded, fields
-        record = only_outcome(outcomes).value
-        return None if record is None else text(record), ()
-
-    loaded = LoadedField(loader="AgentRecords.by_agent", keys=lambda agent: (agent.agent_id,), show=show)
-    return loaded.field(description=description, of=str | None)
-
-
 @strawberry.type(description="An agent: a node that runs kernels.")
 class Agent:
     """An agent."""
 
     agent_id: str
+    user_id: str | None = strawberry.field(default=None, description=_OWNER)
+    project_id: str | None = strawberry.field(default=None, description=_OWNER)
+    started_at: str | None = strawberry.field(default=None, description=STARTED_AT)
     listed: strawberry.Private[services.Figures | None] = None
-
-    user_id: str | None = _record_field(lambda record: record.user_id, description=_OWNER)
-    project_id: str | None = _record_field(lambda record: record.project_id, description=_OWNER)
-    started_at: str | None = _record_field(lambda record: rfc3339(record.started_at), description=STARTED_AT)
 
     figures: Figures | None = figures_field(AGENTS, _LOADER, keys=lambda agent: (agent.agent_id,), read=read_entry)
 
@@ -125,7 +112,13 @@ class Agent:
     @classmethod
     def of(cls, record: AgentRecord, listed: services.Figures | None = None) -> Self:
         """Convert a record of the inventory, with the figures that a list is sorted by."""
-        return cls(agent_id=record.agent_id, listed=listed)
+        return cls(
+            agent_id=record.agent_id,
+            user_id=record.user_id,
+            project_id=record.project_id,
+            started_at=rfc3339(record.started_at),
+            listed=listed,
+        )
 
 
 @strawberry.type(description="A page of the agents.")

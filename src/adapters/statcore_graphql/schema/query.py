@@ -12,12 +12,12 @@ from strawberry.scalars import JSON
 
 from statcore.concurrency import in_turns
 from statcore.errors import InputError, UnsupportedError
-from statcore.model.inventory import AgentRecord, Page
+from statcore.model.inventory import Page
 from statcore.model.text import id_text
 from statcore.model.time import QueryTimeRange
 from statcore.plugins.querier_kinds import METRIC_FIELD, answered_unit, build_querier, metric_names
 from statcore.ports import InventoryPort, OwnerInventoryPort
-from statcore.ports.inventory import list_kernels, owner_inventory
+from statcore.ports.inventory import list_agent_records, list_kernels, owner_inventory
 from statcore.queriers import resolve
 from statcore.queriers.interface import PreparedQuerier
 from statcore.services import AGENTS, ENDPOINTS, KERNELS, SESSIONS, SORTS, Figures, ObjectKind, ObjectListing
@@ -143,7 +143,7 @@ class Query:
     ) -> AgentList | None:
         """Read from the inventory."""
         page = _PageArguments(limit, offset, sort, filters, after)
-        read = await page.read(info.context, AGENTS, partial(_list_agents, info.context.inventory))
+        read = await page.read(info.context, AGENTS, partial(list_agent_records, info.context.inventory))
         items = await _as_objects(Agent.of, read.items)
         return AgentList(items=items, total_count=read.total_count, next_cursor=read.next_cursor)
 
@@ -281,11 +281,6 @@ def _owners(inventory: InventoryPort) -> OwnerInventoryPort:
     if (known := owner_inventory(inventory)) is None:
         raise UnsupportedError("the inventory does not find kernels and agents by id; take them from their list")
     return known
-
-
-async def _list_agents(inventory: InventoryPort, *, limit: int, offset: int) -> Page[AgentRecord]:
-    page = await inventory.list_agents(limit=limit, offset=offset)
-    return Page(items=[AgentRecord(agent_id=agent_id) for agent_id in page.items], total_count=page.total_count)
 
 
 @attrs.frozen
