@@ -8,6 +8,7 @@ from typing import Protocol, TypeVar, cast, runtime_checkable
 from statcore.concurrency import in_turns
 from statcore.errors import ProtocolError
 from statcore.model.inventory import AgentRecord, EndpointRecord, KernelRecord, Page, SessionRecord
+from statcore.ports.capabilities import implements
 
 _Record = TypeVar("_Record")
 
@@ -63,10 +64,7 @@ class OwnerInventoryPort(InventoryPort, Protocol):
 
 def owner_inventory(inventory: InventoryPort) -> OwnerInventoryPort | None:
     """Return an inventory as an `OwnerInventoryPort`; None if it does not find kernels and agents by id."""
-    # A wrapper may delegate with `__getattr__`, which `isinstance` sees in some Python versions only.
-    if not (hasattr(inventory, "find_kernels") and hasattr(inventory, "find_agents")):
-        return None
-    return cast("OwnerInventoryPort", inventory)
+    return cast("OwnerInventoryPort", inventory) if implements(inventory, OwnerInventoryPort) else None
 
 
 @runtime_checkable
@@ -85,8 +83,8 @@ async def list_kernels(inventory: InventoryPort, *, limit: int | None = None, of
         InputError: `limit` or `offset` is negative.
         StatcoreError: the inventory failed, as `InventoryPort` says.
     """
-    if isinstance(inventory, KernelInventoryPort):
-        return await inventory.list_kernels(limit=limit, offset=offset)
+    if implements(inventory, KernelInventoryPort):
+        return await cast("KernelInventoryPort", inventory).list_kernels(limit=limit, offset=offset)
     Page.cut((), limit=limit, offset=offset)  # raises before anything is read
     kernels: dict[str, KernelRecord] = {}  # a kernel may be in two sessions for a while
     async for part in in_turns((await inventory.list_sessions()).items):

@@ -295,7 +295,7 @@ class ObjectListing:
 
 def _figures(kind: ObjectKind[Any], object_: ListedObject[Any], batch: StatisticsBatch, position: int) -> Figures:
     entry, found, age_s = batch[position], batch.problems.get(position), batch.ages_s.get(position)
-    problem = "; ".join(filter(None, [object_.problem, found and found.message])) or None
+    problem = "; ".join(filter(None, [object_.problem, "" if found is None else found.message])) or None
     if entry is None:
         return Figures(age_s=age_s, problem=problem)
     return kind.figures(entry, age_s=age_s, problem=problem)

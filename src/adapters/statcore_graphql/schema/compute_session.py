@@ -14,7 +14,7 @@ from statcore.errors import InputError
 from statcore.model.batch import StatisticsBatch
 from statcore.model.inventory import KernelRecord, SessionRecord
 from statcore.model.statistics import Entry, Problem
-from statcore.plugins.querier_kinds import answered_unit
+from statcore.plugins.querier_kinds import prepare
 from statcore.queriers import ContainerMetricQuerier
 from statcore.queriers.container import UNITS
 from statcore.services import KERNELS, SESSIONS
@@ -200,8 +200,7 @@ class ComputeSession:
     ) -> Utilization | None:
         """Query the sum over the session's kernels."""
         querier = ContainerMetricQuerier(metric_name=metric_name, value_type=value_type, session_id=self.session_id)
-        unit = answered_unit(UNITS, querier.metric_name, querier.query_strategy())
-        return await load_utilization(info.context, querier, unit=unit, start=start, end=end, step=step)
+        return await load_utilization(info.context, prepare(querier, UNITS), start=start, end=end, step=step)
 
     @classmethod
     def of(cls, record: SessionRecord, listed: services.Figures | None = None) -> Self:

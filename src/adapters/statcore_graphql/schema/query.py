@@ -15,11 +15,9 @@ from statcore.errors import InputError, UnsupportedError
 from statcore.model.inventory import Page
 from statcore.model.text import id_text
 from statcore.model.time import QueryTimeRange
-from statcore.plugins.querier_kinds import METRIC_FIELD, answered_unit, build_querier, metric_names
+from statcore.plugins.querier_kinds import build_querier, metric_names, prepare
 from statcore.ports import InventoryPort, OwnerInventoryPort
 from statcore.ports.inventory import list_agent_records, list_kernels, owner_inventory
-from statcore.queriers import resolve
-from statcore.queriers.interface import PreparedQuerier
 from statcore.services import AGENTS, ENDPOINTS, KERNELS, SESSIONS, SORTS, Figures, ObjectKind, ObjectListing
 from statcore_graphql.context import GraphQueryContext
 from statcore_graphql.schema.agent import Agent, AgentList
@@ -166,10 +164,9 @@ class Query:
         self, info: _Info, querier: str, selector: JSON, start: str, end: str, step: str
     ) -> Utilization | None:
         """Query the backend."""
-        spec, fields = info.context.plugins.querier(querier), _fields(selector)
-        built = PreparedQuerier(resolve(build_querier(spec, fields)))
-        unit = answered_unit(spec.units, str(fields.get(METRIC_FIELD) or ""), built.query.strategy)
-        return await load_utilization(info.context, built, unit=unit, start=start, end=end, step=step)
+        spec = info.context.plugins.querier(querier)
+        query = prepare(build_querier(spec, _fields(selector)), spec.units)
+        return await load_utilization(info.context, query, start=start, end=end, step=step)
 
     @strawberry.field(description="The named queries.")
     def presets(self, info: _Info) -> list[Preset]:
