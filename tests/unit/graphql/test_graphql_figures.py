@@ -305,24 +305,31 @@ async def test_an_inventory_may_not_find_kernels_and_agents() -> None:
 
 
 async def test_devices_of_an_agent() -> None:
-    """Each metric of each device is an item; numbers that mean nothing, and parts of another form, are left out."""
+    """Each metric of each device is an item; numbers that mean nothing are null, and what cannot be read is a problem."""
     store = MemoryStatistics()
     gpu = {"current": "5", "capacity": "10", "pct": "50.00", "unit_hint": "bytes"}
-    traffic = {"current": "nan", "capacity": "1", "pct": "700"}
-    devices = {"net_rx": {"eth0": traffic}, "cuda_mem": {"1": gpu, "0": gpu}, "odd": 5, "none": {"0": 5}}
+    traffic = {"current": "nan", "capacity": "1", "pct": "700", "unit_hint": "bps"}
+    devices = {"net_rx": {"eth0": traffic}, "cuda_mem": {"1": gpu, "0": gpu}, "odd": 5, "none": {"0": 5}, "absent": None}
     store.plant("i-0", {"node": {}, "devices": devices})
     store.plant("i-1", {"node": {}})
     host = Host(statistics=store, inventory=inventory_of(3))
     fields = "{ metric device_id current capacity pct unit }"
-    data = await host.execute_cleanly(f"{{ agent_list {{ items {{ devices {fields} }} }} }}")
+    answer = await host.execute(f"{{ agent_list {{ items {{ devices {fields} }} }} }}")
     names = ("metric", "device_id", "current", "capacity", "pct", "unit")
     shown = [
         ("cuda_mem", "0", 5.0, 10.0, 50.0, "bytes"),
         ("cuda_mem", "1", 5.0, 10.0, 50.0, "bytes"),
-        ("net_rx", "eth0", None, None, None, None),
+        ("net_rx", "eth0", None, None, None, "bytes/s"),
     ]
     expected = [[dict(zip(names, device, strict=True)) for device in shown], [], None]
-    assert expected == [item["devices"] for item in data["agent_list"]["items"]]
+    assert expected == [item["devices"] for item in answer.data["agent_list"]["items"]]
+    faults = [
+        "net_rx.current of device eth0 is 'nan', not the text of a finite number",
+        "none of device 0 is a int, not an object",
+        "odd is a int, not an object of devices",
+    ]
+    assert faults == sorted(problem["message"] for problem in answer.extensions["problems"])
+    assert {"agent_list.items.0.devices": "malformed"} == answer.problems
 
 
 @attrs.frozen(kw_only=True)
