@@ -59,7 +59,7 @@ def id_of(kind: str, owner: str, number: int = 0) -> str:
 
 def marks_of(owner: str) -> set[str]:
     """Return what shows that something of an owner with objects is in an answer."""
-    ids = {str(id_) for kernel in kernels_of(owner) for id_ in kernel.owners.values()}
+    ids = {str(id_) for kernel in kernels_of(owner) for id_ in kernel.labels.values()}
     served = {id_of(kind, owner, number) for kind in ("endpoint", "replica") for number in range(2)}
     shared = {SHARED_AGENT, id_of("user", "mine")} if owner != "mine" else {SHARED_AGENT}
     values = {str(VALUES[owner] + number) for number in NUMBERS}
@@ -120,7 +120,7 @@ def _owner(kernel: KernelRecord) -> str:
 
 def labels_of(kernel: KernelRecord) -> dict[str, str]:
     """Return the labels of the owners of a kernel, all of which are known."""
-    return {label: str(id_) for label, id_ in kernel.owners.items()}
+    return {label: str(id_) for label, id_ in kernel.labels.items()}
 
 
 def planted(part: Part) -> Iterator[PlantedSeries]:

@@ -35,7 +35,7 @@ from statcore_graphql.schema.loaded import (
 from statcore_graphql.schema.utilization import UTILIZATION_LOADER, Utilization, load_utilization
 
 _KERNEL_LOADER = "KernelStatistics.by_kernel"
-_OWNER = "The owner of its kernels; null where it is not known, or where they have several."
+_OWNER = "The owner of its kernels, as far as their owners are known; null where none is known, or where they have several."
 
 
 @strawberry.type(description="A process of a kernel; null is a number that is not known.")
@@ -149,7 +149,7 @@ def _show_session(
 
 
 def _only(ids: Iterable[str | None]) -> str | None:
-    """Return the id that is known, or None where none or several are."""
+    """Return the only id that is known, or None where none or several are known."""
     known = {id_ for id_ in ids if id_ is not None}
     return known.pop() if len(known) == 1 else None
 

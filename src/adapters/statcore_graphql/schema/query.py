@@ -82,7 +82,7 @@ class Query:
     @strawberry.field(description="The kernel with an id; null when there is none.")
     async def kernel(self, info: _Info, kernel_id: str) -> Kernel | None:
         """Read from the inventory."""
-        (record,) = await _owners(info.context.inventory).find_kernels([id_text(kernel_id)])
+        (record,) = await _with_lookup(info.context.inventory).find_kernels([id_text(kernel_id)])
         return None if record is None else Kernel.of(record)
 
     @strawberry.field(description="The inference endpoint with an id; null when there is none.")
@@ -94,7 +94,7 @@ class Query:
     @strawberry.field(description="The agent with an id; null when there is none.")
     async def agent(self, info: _Info, agent_id: str) -> Agent | None:
         """Read from the inventory."""
-        (record,) = await _owners(info.context.inventory).find_agents([agent_id])
+        (record,) = await _with_lookup(info.context.inventory).find_agents([agent_id])
         return None if record is None else Agent.of(record)
 
     @strawberry.field(description=f"A page of the kernels, with those that are in no session. {_PAGING}")
@@ -269,15 +269,15 @@ async def _as_objects(
     return objects
 
 
-def _owners(inventory: InventoryPort) -> OwnerInventoryPort:
-    """Return an inventory that finds kernels and agents by id.
+def _with_lookup(inventory: InventoryPort) -> OwnerInventoryPort:
+    """Return an inventory as one that finds kernels and agents by id.
 
     Raises:
-        UnsupportedError: it does not.
+        UnsupportedError: it does not find them.
     """
-    if (known := owner_inventory(inventory)) is None:
-        raise UnsupportedError("the inventory does not find kernels and agents by id; take them from their list")
-    return known
+    if (with_lookup := owner_inventory(inventory)) is None:
+        raise UnsupportedError("the inventory cannot find kernels and agents by id; read kernel_list or agent_list instead")
+    return with_lookup
 
 
 @attrs.frozen
