@@ -231,7 +231,7 @@ class Query:
 
     @strawberry.field(description="The limits of requests to this service.")
     def limits(self, info: _Info) -> list[Limit]:
-        """List the limits of the context, and those that it passes on."""
+        """List the limits that the context enforces, and those that the service enforces."""
         context = info.context
         limits = {**context.limits, "ids": context.max_ids, "points": context.max_points}
         return [Limit(name=name, value=value) for name, value in limits.items()]
