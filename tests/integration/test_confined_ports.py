@@ -53,11 +53,11 @@ def _ids(kind: str, owner: str) -> list[str]:
 
 
 def _owner_id(owner: str, label: str) -> str:
-    return str(kernels_of(owner)[1].owners[label])
+    return str(kernels_of(owner)[1].labels[label])
 
 
 def _querier(owner: str, label: str) -> ContainerMetricQuerier:
-    return ContainerMetricQuerier(metric_name="mem", value_type="current", **{label: kernels_of(owner)[1].owners[label]})
+    return ContainerMetricQuerier(metric_name="mem", value_type="current", **{label: kernels_of(owner)[1].labels[label]})
 
 
 def _selector(owner: str, matcher: str | LabelMatcher | None = None) -> Selector:

@@ -298,16 +298,16 @@ VARIABLES: Final = st.fixed_dictionaries(
     query=queries(),
     variables=VARIABLES,
     cluster=CLUSTERS,
-    items_per_turn=st.sampled_from([1, 3, 64]),
+    objects_per_turn=st.sampled_from([1, 3, 64]),
     items_per_request=st.sampled_from([1, 5, 1_000]),
 )
 async def test_a_plan_answers_as_graphql_core_does(
-    query: str, variables: dict[str, Any], cluster: Cluster, items_per_turn: int, items_per_request: int
+    query: str, variables: dict[str, Any], cluster: Cluster, objects_per_turn: int, items_per_request: int
 ) -> None:
     """The data, errors and problems are the same for any selection and store, also as encoded JSON."""
     oracle, planned = (cluster.host(planned=is_planned) for is_planned in (False, True))
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(lists, "_ITEMS_PER_TURN", items_per_turn)
+        patch.setattr(lists, "_OBJECTS_PER_TURN", objects_per_turn)
         patch.setattr(lists, "_ITEMS_PER_REQUEST", items_per_request)
         expected = await answer_of(oracle, query, encoded=False, **variables)
         assert expected == await answer_of(planned, query, encoded=False, **variables)

@@ -13,7 +13,8 @@ from tests.support import graphql_host
 from statcore.errors import InputError
 from statcore.model import StatisticsBatch
 from statcore.model.inventory import KernelRecord
-from statcore.services.listing import AGENTS, ENDPOINTS, FIGURES, KERNELS, SESSIONS, ObjectKind, ObjectListing
+from statcore.services.figures import FIGURES
+from statcore.services.listing import AGENTS, ENDPOINTS, KERNELS, SESSIONS, ObjectKind, ObjectListing
 from statcore.statistics import StatisticsRepository, StatisticsStatefulSource
 from statcore_memory import MemoryInventory, MemoryStatistics
 

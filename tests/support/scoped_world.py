@@ -110,7 +110,7 @@ def samples(kernels: Iterable[KernelRecord], minute: int) -> list[ScrapeSample]:
 
 def labels(kernel: KernelRecord, value_type: str) -> dict[str, str]:
     """Return the labels that an agent exports for a kernel."""
-    owners = {label: owner or UNKNOWN_OWNER for label, owner in kernel.owners.items()}
+    owners = {label: owner or UNKNOWN_OWNER for label, owner in kernel.labels.items()}
     return {CONTAINER_METRIC_LABEL: "mem", "value_type": value_type, **owners}
 
 
@@ -141,7 +141,7 @@ def matchers(draw: st.DrawFn) -> Pairs:
 
 def allowed(scope: Scope, kernel: KernelRecord) -> bool:
     """Return whether a kernel fulfils all conditions of an alternative."""
-    owners: dict[str, Any] = kernel.owners
+    owners: dict[str, Any] = kernel.labels
     return any(all(owners[label] in values for label, values in conditions) for conditions in scope.alternatives)
 
 

@@ -20,10 +20,16 @@ from tests.support.graphql_queries import Values
 from tests.support.web_host import Client, TokenFile, serving
 
 from statcore.model import MetricValue
-from statcore.model.inventory import EndpointRecord, KernelRecord, ReplicaRecord
+from statcore.model.inventory import AgentRecord, EndpointRecord, KernelRecord, Page, ReplicaRecord
 from statcore.plugins import PluginRegistry, Preset
 from statcore.queriers import UtilizationMetricQuerier, resolve
-from statcore.queriers.container import CONTAINER_METRIC_LABEL, CONTAINER_SERIES, OWNER_LABELS, PROCESS_SERIES
+from statcore.queriers.container import (
+    CONTAINER_METRIC_LABEL,
+    CONTAINER_SERIES,
+    OWNER_LABELS,
+    PROCESS_METRIC_LABEL,
+    PROCESS_SERIES,
+)
 from statcore.runtime import Runtime, Settings, open_runtime
 from statcore.services import AGENTS, KERNELS, SESSIONS, SORTS, ObjectKind, ObjectListing, SeriesInventory
 from statcore.statistics import StatisticsRepositories
@@ -59,7 +65,7 @@ def id_of(kind: str, owner: str, number: int = 0) -> str:
 
 def marks_of(owner: str) -> set[str]:
     """Return what shows that something of an owner with objects is in an answer."""
-    ids = {str(id_) for kernel in kernels_of(owner) for id_ in kernel.owners.values()}
+    ids = {str(id_) for kernel in kernels_of(owner) for id_ in kernel.labels.values()}
     served = {id_of(kind, owner, number) for kind in ("endpoint", "replica") for number in range(2)}
     shared = {SHARED_AGENT, id_of("user", "mine")} if owner != "mine" else {SHARED_AGENT}
     values = {str(VALUES[owner] + number) for number in NUMBERS}
@@ -101,7 +107,7 @@ PROJECT: Final = Part(
     scope=f'{{ project_id = ["{id_of("project", "mine")}"] }}',
     kernels=kernels_of("mine"),
     endpoint_owners=["mine"],
-    agents=[],
+    agents=["agent-of-mine"],
 )
 AGENT: Final = Part(
     scope='{ agent_id = ["agent-of-mine"] }', kernels=kernels_of("mine")[:2], endpoint_owners=[], agents=["agent-of-mine"]
@@ -120,7 +126,7 @@ def _owner(kernel: KernelRecord) -> str:
 
 def labels_of(kernel: KernelRecord) -> dict[str, str]:
     """Return the labels of the owners of a kernel, all of which are known."""
-    return {label: str(id_) for label, id_ in kernel.owners.items()}
+    return {label: str(id_) for label, id_ in kernel.labels.items()}
 
 
 def planted(part: Part) -> Iterator[PlantedSeries]:
@@ -132,13 +138,36 @@ def planted(part: Part) -> Iterator[PlantedSeries]:
                 own = {CONTAINER_METRIC_LABEL: metric, "value_type": value_type}
                 yield PlantedSeries(CONTAINER_SERIES, {**labels_of(kernel), **own}, samples)
         for metric in ("cpu_util", "mem"):
-            process = {"process_metric_name": metric, "value_type": "current", "pid": "7"}
+            process = {PROCESS_METRIC_LABEL: metric, "value_type": "current", "pid": "7"}
             yield PlantedSeries(PROCESS_SERIES, {**labels_of(kernel), **process}, samples)
+
+
+@attrs.frozen
+class ManagerInventory(MemoryInventory):
+    """An inventory of some agents, which knows their owners; nobody owns the shared agent."""
+
+    agents: Sequence[str]
+
+    async def list_agents(self, *, limit: int | None = None, offset: int = 0) -> Page[str]:
+        """Return a page of the agents."""
+        return Page.cut(self.agents, limit=limit, offset=offset)
+
+    async def find_agents(self, agent_ids: Sequence[str], /) -> Sequence[AgentRecord | None]:
+        """Return the agents with their owners."""
+        return [_agent(id_) if id_ in self.agents else None for id_ in agent_ids]
+
+
+def _agent(agent_id: str) -> AgentRecord:
+    owner = agent_id.removeprefix("agent-of-")
+    if agent_id == SHARED_AGENT:
+        return AgentRecord(agent_id=agent_id)
+    owners = {f"{kind}_id": id_of(kind, owner) for kind in ("user", "project")}
+    return AgentRecord(agent_id=agent_id, started_at=datetime.fromtimestamp(NOW, UTC), **owners)
 
 
 def inventory_of(part: Part) -> MemoryInventory:
     """Return an inventory that has a part and nothing else."""
-    inventory = MemoryInventory()
+    inventory = ManagerInventory(part.agents)
     for kernel in part.kernels:
         inventory.register_kernel(kernel)
     for owner in part.endpoint_owners:

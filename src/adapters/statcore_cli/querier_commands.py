@@ -12,9 +12,9 @@ from click.shell_completion import CompletionItem
 from statcore.errors import PluginError
 from statcore.plugins.fields import FieldType, QuerierField
 from statcore.plugins.hooks import QuerierSpec
-from statcore.plugins.querier_kinds import METRIC_FIELD, answered_unit, build_querier
+from statcore.plugins.querier_kinds import METRIC_FIELD, PreparedQuery, build_querier, prepare
 from statcore.queriers.container import OWNER_LABELS
-from statcore.queriers.interface import PreparedQuerier, UtilizationMetricQuerier, resolve
+from statcore.queriers.interface import PreparedQuerier
 from statcore_cli.command_context import CommandContext
 from statcore_cli.command_line import LazyGroup, completing
 from statcore_cli.standard_output import blame, plugin_code
@@ -134,8 +134,8 @@ class QuerierOptions:
         required = [field for field in self.spec.fields if field.required]
         return " ".join([self.spec.name, *(f"{self.flag(field)} {field.name.upper()}" for field in required)])
 
-    def build(self, values: Mapping[str, Any]) -> UtilizationMetricQuerier:
-        """Return the querier for the values of a command's parameters, of `group_by_option` too if the command has it.
+    def build(self, values: Mapping[str, Any]) -> PreparedQuery:
+        """Return the query for the values of a command's parameters, of `group_by_option` too if the command has it.
 
         Raises:
             InputError: the querier class refuses a value.
@@ -143,20 +143,10 @@ class QuerierOptions:
         """
         with plugin_code():
             querier = build_querier(self.spec, {field.name: values[f"{_PREFIX}{field.name}"] for field in self.spec.fields})
-            if not (labels := values.get("group_by")):
-                return querier
-            query = resolve(querier)
-            return PreparedQuerier(query._replace(group_by=tuple(sorted({*query.group_by, *labels}))))
-
-    def unit(self, values: Mapping[str, Any], querier: UtilizationMetricQuerier) -> str:
-        """Return the unit of what the querier for the values answers, or "" if it is not known.
-
-        Raises:
-            PluginError: the querier breaks its contract.
-        """
-        with plugin_code():
-            strategy = resolve(querier).strategy
-        return answered_unit(self.spec.units, str(values.get(f"{_PREFIX}{METRIC_FIELD}") or ""), strategy)
+            prepared = prepare(querier, self.spec.units)
+        query = prepared.querier.query
+        group_by = tuple(sorted({*query.group_by, *(values.get("group_by") or ())}))
+        return prepared._replace(querier=PreparedQuerier(query._replace(group_by=group_by)))
 
 
 def flags(params: Collection[click.Parameter]) -> set[str]:

@@ -5,7 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 
 from statcore.ports import ScrapeSample
-from statcore.queriers.container import CONTAINER_METRIC_LABEL, CONTAINER_SERIES, DEVICE_SERIES, PROCESS_SERIES
+from statcore.queriers.container import (
+    CONTAINER_METRIC_LABEL,
+    CONTAINER_SERIES,
+    DEVICE_METRIC_LABEL,
+    DEVICE_SERIES,
+    PROCESS_METRIC_LABEL,
+    PROCESS_SERIES,
+)
 from statcore_collector.metric import RawValue
 
 
@@ -30,14 +37,14 @@ def process_samples(owners: Mapping[str, str], pid: int, raw_values: Mapping[str
     """
     labels = {**owners, "container_id": owners["kernel_id"], "pid": str(pid)}
     for metric, raw in raw_values.items():
-        yield from _samples(PROCESS_SERIES, {"process_metric_name": metric, **labels}, raw)
+        yield from _samples(PROCESS_SERIES, {PROCESS_METRIC_LABEL: metric, **labels}, raw)
 
 
 def device_samples(agent_id: str, raw_values: Mapping[str, Mapping[str, RawValue]]) -> Iterator[ScrapeSample]:
     """Yield the samples of an agent's devices from their raw values by metric and device id."""
     for metric, by_device in raw_values.items():
         for device_id, raw in by_device.items():
-            labels = {"device_metric_name": metric, "agent_id": agent_id, "device_id": device_id}
+            labels = {DEVICE_METRIC_LABEL: metric, "agent_id": agent_id, "device_id": device_id}
             yield from _samples(DEVICE_SERIES, labels, raw)
 
 

@@ -5,9 +5,10 @@ The schema for Strawberry is in `statcore_graphql.schema`. Importing this packag
 
 from statcore_graphql.batch_loader import BatchLoader
 from statcore_graphql.context import GraphQueryContext
-from statcore_graphql.loaders import DataLoaderManager, Loader, RequestLoaders
+from statcore_graphql.loaders import DataLoaderManager, Loader
 from statcore_graphql.outcomes import Outcomes
 from statcore_graphql.presets import PresetMetrics
+from statcore_graphql.request_loaders import RequestLoaders
 from statcore_graphql.statistics import AgentStatistics, EndpointStatistics, KernelStatistics, ReplicaStatistics
 from statcore_graphql.utilization import UtilizationMetrics
 

@@ -14,7 +14,8 @@ from statcore.ports import InventoryPort, MetricQuerierPort
 from statcore.promql import MAX_POINTS, RATE_INTERVAL
 from statcore.scopes import ConfinedMetrics
 from statcore.statistics import StatisticsRepository
-from statcore_graphql.loaders import MAX_IDS, DataLoaderManager, RequestLoaders
+from statcore_graphql.loaders import DataLoaderManager
+from statcore_graphql.request_loaders import MAX_IDS, RequestLoaders
 
 FieldProblem: TypeAlias = tuple[list[str | int], Problem]
 """The path of a field in the answer, and the problem of its value."""
@@ -47,7 +48,8 @@ class GraphQueryContext:
             encode responses with `encode_response`.
         max_ids: how many objects and ids of statistics the request may list and load, counted together.
         max_points: how many points each series of an answer may have.
-        limits: the limits of the service by name, for clients to read; the service keeps to them itself.
+        limits: further limits of the service by name, for clients to read; the service itself enforces them. `ids` and
+            `points` are always there, as `max_ids` and `max_points` say.
 
     Attributes:
         loaders: the loaders that this request has made.

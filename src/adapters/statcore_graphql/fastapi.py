@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from json import JSONDecodeError
-from typing import Any, cast
+from typing import Any, Final, cast
 
 import attrs
 from fastapi import Depends
@@ -18,6 +18,10 @@ from statcore.runtime import Runtime
 from statcore_graphql.context import GraphQueryContext
 from statcore_graphql.loaders import DataLoaderManager
 from statcore_graphql.schema import Query, build_schema, encode_response
+from statcore_graphql.schema.limits import MAX_ALIASES, MAX_DEPTH, MAX_TOKENS
+
+_QUERY_LIMITS: Final = {"depth": MAX_DEPTH, "aliases": MAX_ALIASES, "tokens": MAX_TOKENS}
+"""The limits that `build_schema` has by default."""
 
 
 @attrs.define(kw_only=True, eq=False, slots=False, on_setattr=attrs.setters.frozen)
@@ -65,6 +69,7 @@ class StatisticsRouter(GraphQLRouter[FastAPIQueryContext, None]):
                 dataloader_manager=loaders,
                 presets=chosen_presets,
                 encoded=True,
+                limits=_QUERY_LIMITS,
             )
 
         super().__init__(

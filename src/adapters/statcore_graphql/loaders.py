@@ -1,32 +1,26 @@
-"""The loaders by name, and the loaders that one request has made, with their caches and limits."""
+"""The loaders by name, the same for all requests."""
 
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Collection, Hashable, Mapping, Sequence
 from operator import itemgetter
-from typing import Any, Final, Protocol, Self, TypeAlias
+from typing import Any, Final, Self
 
 import attrs
 
-from statcore.errors import InputError, LimitError
+from statcore.errors import InputError
 from statcore.model.statistics import Problem
 from statcore_graphql.batch_loader import BatchLoader
 from statcore_graphql.outcomes import Outcomes
 from statcore_graphql.presets import PresetMetrics
+from statcore_graphql.request_loaders import HasLoaders
 from statcore_graphql.statistics import (
-    AgentRecords,
     AgentStatistics,
     EndpointStatistics,
     KernelStatistics,
     ReplicaStatistics,
 )
 from statcore_graphql.utilization import KernelProcesses, UtilizationMetrics, querier_key
-
-MAX_IDS: Final = 50_000
-"""By default, how many objects a request may list and ids it may load, counted together."""
-
-LoaderKey: TypeAlias = tuple[str, frozenset[tuple[str, Hashable]]]
-"""A loader's name and its parameters by value, because hashes of them could collide."""
 
 
 @attrs.frozen
@@ -47,47 +41,6 @@ class Loader:
         return key if self.key is None else self.key(key)
 
 
-@attrs.define(eq=False)
-class RequestLoaders:
-    """What one request has loaded.
-
-    Args:
-        max_ids: how many objects and ids the request may list and load, counted together.
-
-    Attributes:
-        made: the loaders that were made, by name and parameters.
-        count_so_far: the objects listed and the keys loaded until now.
-    """
-
-    max_ids: int = MAX_IDS
-    made: dict[LoaderKey, BatchLoader[Any]] = attrs.field(factory=dict[LoaderKey, BatchLoader[Any]], init=False)
-    count_so_far: int = attrs.field(default=0, init=False)
-
-    def count(self, more: int, *, advice: str = "ask for fewer") -> None:
-        """Count objects that are listed, or keys before they are loaded.
-
-        Args:
-            more: how many.
-            advice: what the error says to do.
-
-        Raises:
-            LimitError: the request exceeds `max_ids`.
-        """
-        self.count_so_far += more
-        if self.count_so_far > self.max_ids:
-            message = f"the request asks for more than {self.max_ids} objects and statistics of objects; {advice}"
-            raise LimitError(message, limit="ids")
-
-
-class HasLoaders(Protocol):
-    """The part of a request's context that keeps its loaders."""
-
-    @property
-    def loaders(self) -> RequestLoaders:
-        """The loaders that the request has made."""
-        ...
-
-
 _STANDARD: Final[Mapping[str, Loader]] = {
     "KernelStatistics.by_kernel": Loader(KernelStatistics.batch_load_by_kernel),
     "KernelStatistics.by_session": Loader(KernelStatistics.batch_load_by_session),
@@ -96,7 +49,6 @@ _STANDARD: Final[Mapping[str, Loader]] = {
     "EndpointStatistics.kernels_by_endpoint": Loader(EndpointStatistics.batch_load_kernels_by_endpoint, key=itemgetter(0)),
     "ReplicaStatistics.by_replica": Loader(ReplicaStatistics.batch_load_by_replica),
     "AgentStatistics.by_agent": Loader(AgentStatistics.batch_load_by_agent),
-    "AgentRecords.by_agent": Loader(AgentRecords.batch_load_by_agent),
     "KernelProcesses.by_kernel": Loader(KernelProcesses.batch_load_by_kernel),
     "PresetMetrics.by_query": Loader(PresetMetrics.batch_load_by_query),
     "UtilizationMetrics.by_querier": Loader(UtilizationMetrics.batch_load_by_querier, key=querier_key),

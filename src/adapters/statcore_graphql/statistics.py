@@ -1,4 +1,4 @@
-"""The batch functions of the loaders of live statistics and of records: they take a context and ids.
+"""The batch functions of the loaders of live statistics: they take a context and ids.
 
 Each returns one entry per id, in order, and None for an id without an entry. Each raises `InputError` for an id that is not
 a UUID, or an agent id that is not text, and the errors of `StatisticsPort` if the store fails.
@@ -10,12 +10,13 @@ from collections.abc import Sequence
 from typing import Protocol
 from uuid import UUID
 
+import attrs
+
 from statcore.model.batch import StatisticsBatch
-from statcore.model.inventory import AgentRecord
 from statcore.ports import InventoryPort
-from statcore.ports.inventory import owner_inventory
 from statcore.services.listing import kernels_of_replicas
 from statcore.statistics import SessionStatistics, StatisticsRepository
+from statcore_graphql.request_loaders import HasLoaders
 
 
 class HasStatisticsRepository(Protocol):
@@ -27,25 +28,12 @@ class HasStatisticsRepository(Protocol):
         ...
 
 
-class HasInventory(HasStatisticsRepository, Protocol):
-    """The part of a request's context that statistics of sessions are read from."""
+class HasInventory(HasStatisticsRepository, HasLoaders, Protocol):
+    """The part of a request's context that statistics of sessions and endpoints are read from."""
 
     @property
     def inventory(self) -> InventoryPort:
         """Knows which kernels a session has."""
-        ...
-
-
-class _Count(Protocol):
-    def count(self, more: int, /) -> None: ...
-
-
-class HasCount(HasInventory, Protocol):
-    """The part of a request's context that statistics of objects with many kernels are read from."""
-
-    @property
-    def loaders(self) -> _Count:
-        """Counts the ids that the request loads."""
         ...
 
 
@@ -86,9 +74,11 @@ class EndpointStatistics:
 
     @classmethod
     async def batch_load_kernels_by_endpoint(
-        cls, ctx: HasCount, endpoints: Sequence[tuple[str, tuple[str, ...]]]
+        cls, ctx: HasInventory, endpoints: Sequence[tuple[str, tuple[str, ...]]]
     ) -> StatisticsBatch:
         """Return `{metric: MetricValue map}` per endpoint, combined from the kernels of its replicas.
+
+        It is *incomplete* if the inventory does not know the session of a replica.
 
         Args:
             ctx: the request's context.
@@ -98,12 +88,16 @@ class EndpointStatistics:
             LimitError: the kernels are more ids than the request may load.
             StatcoreError: the inventory failed, as `InventoryPort` says.
         """
-        kernels_of = await kernels_of_replicas(ctx.inventory, dict(endpoints))
+        found = await kernels_of_replicas(ctx.inventory, dict(endpoints))
+        kernels_of = {endpoint_id: [kernel.kernel_id for kernel in of.kernels] for endpoint_id, of in found.items()}
         ctx.loaders.count(sum(map(len, kernels_of.values())))
-        statistics = SessionStatistics(ctx.statistics_repository, ctx.inventory)
-        return await statistics.read(
-            {endpoint_id: [kernel.kernel_id for kernel in kernels] for endpoint_id, kernels in kernels_of.items()}
-        )
+        batch = await SessionStatistics(ctx.statistics_repository, ctx.inventory).read(kernels_of)
+        problems = dict(batch.problems)
+        for position, of in enumerate(found.values()):
+            if of.problem is not None and batch[position] is not None:
+                messages = [problem.message for problem in (of.problem, problems.get(position)) if problem is not None]
+                problems[position] = attrs.evolve(of.problem, message="; ".join(messages))
+        return attrs.evolve(batch, problems=problems)
 
 
 class ReplicaStatistics:
@@ -124,13 +118,3 @@ class AgentStatistics:
     async def batch_load_by_agent(cls, ctx: HasStatisticsRepository, agent_ids: Sequence[str]) -> StatisticsBatch:
         """Return `{"node": {metric: …}, "devices": {metric: {device: …}}}` per agent."""
         return await ctx.statistics_repository.get_agent_statistics_batch(agent_ids)
-
-
-class AgentRecords:
-    """Records of agents."""
-
-    @classmethod
-    async def batch_load_by_agent(cls, ctx: HasInventory, agent_ids: Sequence[str]) -> Sequence[AgentRecord | None]:
-        """Return the record of each agent, with its owners; None where the inventory finds no agents by id."""
-        known = owner_inventory(ctx.inventory)
-        return [None] * len(agent_ids) if known is None else await known.find_agents(agent_ids)

@@ -13,11 +13,12 @@ from statcore.ports.metrics import MetricQuerierPort
 from statcore.queriers import UtilizationMetricQuerier, resolve, strategy_key
 from statcore.queriers.matcher import as_matcher
 from statcore.statistics import UtilizationSource
-from statcore.statistics.processes import Process, read_processes
+from statcore.statistics.processes import ProcessList, read_processes
+from statcore_graphql.request_loaders import HasLoaders
 
 
-class HasMetrics(Protocol):
-    """The part of a request's context that utilization is queried from."""
+class HasMetrics(HasLoaders, Protocol):
+    """The part of a request's context that series are queried from."""
 
     @property
     def metrics(self) -> MetricQuerierPort:
@@ -46,13 +47,16 @@ class KernelProcesses:
     """The processes of kernels."""
 
     @classmethod
-    async def batch_load_by_kernel(cls, ctx: HasMetrics, kernel_ids: Sequence[str]) -> Sequence[Sequence[Process]]:
+    async def batch_load_by_kernel(cls, ctx: HasMetrics, kernel_ids: Sequence[str]) -> Sequence[ProcessList]:
         """Return the processes of each kernel, in order, with two queries for some hundred kernels.
 
         Raises:
+            LimitError: the processes are more objects than the request may list.
             StatcoreError: the backend failed, as `MetricQuerierPort` says.
         """
-        return await read_processes(ctx.metrics, kernel_ids, rate_interval=ctx.rate_interval)
+        lists = await read_processes(ctx.metrics, kernel_ids, rate_interval=ctx.rate_interval)
+        ctx.loaders.count(sum(len(of_kernel.processes) for of_kernel in lists))
+        return lists
 
 
 def querier_key(querier: UtilizationMetricQuerier) -> Hashable:

@@ -9,7 +9,7 @@ import attrs
 
 from statcore.model.validation import check_count, check_seconds, check_whole_number, from_settings
 from statcore.promql import MAX_POINTS
-from statcore_graphql.loaders import MAX_IDS
+from statcore_graphql.request_loaders import MAX_IDS
 from statcore_graphql.schema.limits import MAX_ALIASES, MAX_DEPTH, MAX_TOKENS
 
 _MIB: Final = 1024 * 1024

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 import attrs
 
@@ -14,20 +14,29 @@ _Record = TypeVar("_Record")
 _Cut = TypeVar("_Cut")
 
 
+def _check_aware(_: object, field: attrs.Attribute[Any], value: datetime | None) -> None:
+    if value is not None and value.utcoffset() is None:
+        raise InputError(f"{field.name} must be a time with a zone, not {value.isoformat()}")
+
+
 @attrs.frozen(kw_only=True)
 class KernelRecord:
-    """A kernel, the ids of its owners, and when it started (aware); None for what is not known."""
+    """A kernel, the ids of its owners, and when it started (aware); None for what is not known.
+
+    Raises:
+        InputError: `started_at` has no zone.
+    """
 
     kernel_id: str
     session_id: str | None = None
     agent_id: str | None = None
     user_id: str | None = None
     project_id: str | None = None
-    started_at: datetime | None = None
+    started_at: datetime | None = attrs.field(default=None, validator=_check_aware)
 
     @property
-    def owners(self) -> dict[str, str | None]:
-        """Its own id and the ids of its owners, by the labels of series."""
+    def labels(self) -> dict[str, str | None]:
+        """The labels of its series: its own id and the ids of its owners."""
         return {
             "kernel_id": self.kernel_id,
             "session_id": self.session_id,
@@ -61,13 +70,17 @@ class ReplicaRecord:
 
 @attrs.frozen(kw_only=True)
 class EndpointRecord:
-    """An inference endpoint with its replicas, in a stable order, its owners, and when it started (aware)."""
+    """An inference endpoint with its replicas, in a stable order, its owners, and when it started (aware).
+
+    Raises:
+        InputError: `started_at` has no zone.
+    """
 
     endpoint_id: str
     replicas: tuple[ReplicaRecord, ...] = ()
     user_id: str | None = None
     project_id: str | None = None
-    started_at: datetime | None = None
+    started_at: datetime | None = attrs.field(default=None, validator=_check_aware)
 
     @property
     def session_ids(self) -> tuple[str, ...]:
@@ -77,12 +90,16 @@ class EndpointRecord:
 
 @attrs.frozen(kw_only=True)
 class AgentRecord:
-    """An agent, and when it started (aware); its owners are None for an agent that belongs to nobody or to everybody."""
+    """An agent, and when it started (aware); its owners are None for an agent that belongs to nobody or to everybody.
+
+    Raises:
+        InputError: `started_at` has no zone.
+    """
 
     agent_id: str
     user_id: str | None = None
     project_id: str | None = None
-    started_at: datetime | None = None
+    started_at: datetime | None = attrs.field(default=None, validator=_check_aware)
 
 
 @attrs.frozen(kw_only=True)

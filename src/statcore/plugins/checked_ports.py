@@ -28,6 +28,7 @@ from statcore.model.statistics import Entry, Problem, ProblemKind
 from statcore.model.store_keys import NO_ACTIVITY
 from statcore.model.text import describe
 from statcore.plugins.report import PluginReport, raised_at
+from statcore.ports.capabilities import implements, methods, missing_methods
 from statcore.ports.diagnosis import ServerFacts, Topology
 from statcore.ports.metrics import MetricQuerierPort
 from statcore.ports.promql import PromQLPort
@@ -152,24 +153,15 @@ def checked_metrics(opened: object, contributor: Contributor, *, method: str = "
     """
     _require_methods(opened, MetricQuerierPort, contributor, method)
     with contributor.blamed_for(method):
-        evaluates_promql = not _missing(opened, PromQLPort)
+        evaluates_promql = implements(opened, PromQLPort)
     if evaluates_promql:
         return cast("MetricQuerierPort", _CheckedPort(opened, contributor, _PromQLBackendPort, {**_METRICS, **_PROMQL}))
     return cast("MetricQuerierPort", _CheckedPort(opened, contributor, MetricQuerierPort, _METRICS))
 
 
-def _methods(port: type[object]) -> list[str]:
-    return [name for name in dir(port) if not name.startswith("_")]
-
-
-def _missing(opened: object, port: type[object]) -> list[str]:
-    # A wrapper may delegate with `__getattr__`, which `isinstance` sees in some Python versions and not in others.
-    return [name for name in _methods(port) if not hasattr(opened, name)]
-
-
 def _require_methods(opened: object, port: type[object], contributor: Contributor, factory: str) -> None:
     with contributor.blamed_for(factory):
-        if missing := _missing(opened, port):
+        if missing := missing_methods(opened, port):
             what = f"answered {type(opened).__name__}, which lacks {', '.join(missing)}"  # its repr may show a password
             raise _BadAnswerError(f"{what}: expected a {port.__name__}")
 
@@ -202,7 +194,7 @@ class _CheckedPort:
         self._contributor = contributor
         self._port = port
         self._checks = checks
-        for name in _methods(port):  # `isinstance` of a protocol does not see what only `__getattr__` finds
+        for name in methods(port):  # `isinstance` of a protocol does not see what only `__getattr__` finds
             setattr(self, name, self._checked(name))
 
     @property  # type: ignore[misc]  # nobody sets it
@@ -524,7 +516,7 @@ _STATISTICS: Final[Mapping[str, _Check]] = {
     "ping": _nothing,
     "with_ages": _reader,
 }
-_SINK: Final[Mapping[str, _Check]] = {**_ANY_ADAPTER, **dict.fromkeys(_methods(StatisticsSinkPort), _anything)}
+_SINK: Final[Mapping[str, _Check]] = {**_ANY_ADAPTER, **dict.fromkeys(methods(StatisticsSinkPort), _anything)}
 _METRICS: Final[Mapping[str, _Check]] = {
     **_ANY_ADAPTER,
     "query_utilization": _matrix,

@@ -1,10 +1,11 @@
-"""Kinds of querier: building a querier from values, checking its options, listing its metrics."""
+"""Kinds of querier: building a querier from values, its query and unit, checking its options, listing its metrics."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from enum import Enum
 from itertools import combinations
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from statcore.concurrency import map_concurrently
 from statcore.errors import InputError, PluginError, StatcoreError
@@ -13,13 +14,15 @@ from statcore.model.text import describe
 from statcore.plugins.hooks import QuerierSpec
 from statcore.ports.metrics import MetricQuerierPort
 from statcore.promql.syntax import Selector
-from statcore.queriers.interface import PercentOfCapacity, Strategy, UtilizationMetricQuerier, resolve
+from statcore.queriers.container import CONTAINER_SERIES, DEVICE_SERIES, PROCESS_SERIES
+from statcore.queriers.interface import PercentOfCapacity, PreparedQuerier, UtilizationMetricQuerier, resolve
 from statcore.statistics.utilization import available_metrics
 
 METRIC_FIELD: Final = "metric_name"
 """The field of a querier class that names the metric."""
 PERCENT: Final = "percent"
 """The unit of percent of capacity."""
+_SERIES_OF_AGENTS: Final = frozenset({CONTAINER_SERIES, DEVICE_SERIES, PROCESS_SERIES})
 
 
 def build_querier(spec: QuerierSpec, values: Mapping[str, object]) -> UtilizationMetricQuerier:
@@ -49,18 +52,45 @@ def build_querier(spec: QuerierSpec, values: Mapping[str, object]) -> Utilizatio
         raise PluginError(f"{plugin}() raised {describe(error)}", plugin=plugin) from error
 
 
-def answered_unit(units: Mapping[str, str], metric: str, strategy: Strategy) -> str:
-    """Return the unit of what a querier answers, or "" if it is not known.
+class PreparedQuery(NamedTuple):
+    """The query of a querier, each of whose methods was called once.
+
+    Attributes:
+        querier: a querier with this query.
+        unit: the unit of what it answers, or "" if it is not known.
+    """
+
+    querier: PreparedQuerier
+    unit: str
+
+
+def prepare(querier: UtilizationMetricQuerier, units: Mapping[str, str]) -> PreparedQuery:
+    """Return the query of a querier, with its unit.
 
     Args:
-        units: the `units` of its kind.
-        metric: the value of its field `metric_name`; the name of a metric of an accelerator says the unit.
-        strategy: its strategy.
+        querier: the querier; its attribute `metric_name`, if it has one, is the metric.
+        units: the `units` of its kind. Of the series that agents write, the name of a metric says the unit, too.
+
+    Raises:
+        InputError: a label value cannot be encoded, or the querier itself raises the error for bad input.
+        PluginError: the querier breaks its contract.
     """
-    if isinstance(strategy, PercentOfCapacity):
-        return PERCENT
-    hint = unit_hint(metric)
-    return units.get(metric) or ("" if hint == metric else hint)
+    query = resolve(querier)
+    if isinstance(query.strategy, PercentOfCapacity):
+        return PreparedQuery(PreparedQuerier(query), PERCENT)
+    metric = _metric(querier)
+    unit = units.get(metric, "") if metric else ""
+    if not unit and query.name in _SERIES_OF_AGENTS and (hint := unit_hint(metric)) != metric:
+        unit = hint
+    return PreparedQuery(PreparedQuerier(query), unit)
+
+
+def _metric(querier: UtilizationMetricQuerier) -> str:
+    try:
+        name: object = getattr(querier, METRIC_FIELD, "")
+        return str(name.value if isinstance(name, Enum) else name)
+    except Exception:  # noqa: BLE001 - third-party code
+        return ""
 
 
 def check_options(spec: QuerierSpec) -> None:

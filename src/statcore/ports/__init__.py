@@ -9,8 +9,8 @@ from statcore.imports import on_demand
 if TYPE_CHECKING:
     from statcore.ports.diagnosis import DiagnosisPort, ServerFacts, ServerFactsPort, ServerState, Topology, TopologyPort
     from statcore.ports.inventory import InventoryPort, KernelInventoryPort, OwnerInventoryPort
-    from statcore.ports.metrics import MetricQuerierPort, TenantPort
-    from statcore.ports.promql import PromQLPort, UtilizationTextPort
+    from statcore.ports.metrics import MetricQuerierPort, TenantPort, UtilizationTextPort
+    from statcore.ports.promql import PromQLPort, PromQLTextPort
     from statcore.ports.sink import InventorySinkPort, ScrapeSample, ScrapeSinkPort, StatisticsSinkPort
     from statcore.ports.statistics import ColumnarStatisticsPort, DatedStatisticsPort, KernelStatisticsPort, StatisticsPort
 else:
@@ -19,8 +19,8 @@ else:
         {
             "diagnosis": "DiagnosisPort ServerFacts ServerFactsPort ServerState Topology TopologyPort",
             "inventory": "InventoryPort KernelInventoryPort OwnerInventoryPort",
-            "metrics": "MetricQuerierPort TenantPort",
-            "promql": "PromQLPort UtilizationTextPort",
+            "metrics": "MetricQuerierPort TenantPort UtilizationTextPort",
+            "promql": "PromQLPort PromQLTextPort",
             "sink": "InventorySinkPort ScrapeSample ScrapeSinkPort StatisticsSinkPort",
             "statistics": "ColumnarStatisticsPort DatedStatisticsPort KernelStatisticsPort StatisticsPort",
         },
@@ -37,6 +37,7 @@ __all__ = [
     "MetricQuerierPort",
     "OwnerInventoryPort",
     "PromQLPort",
+    "PromQLTextPort",
     "ScrapeSample",
     "ScrapeSinkPort",
     "ServerFacts",

@@ -8,6 +8,7 @@ from typing import Protocol, TypeVar, cast, runtime_checkable
 from statcore.concurrency import in_turns
 from statcore.errors import ProtocolError
 from statcore.model.inventory import AgentRecord, EndpointRecord, KernelRecord, Page, SessionRecord
+from statcore.ports.capabilities import implements
 
 _Record = TypeVar("_Record")
 
@@ -63,10 +64,7 @@ class OwnerInventoryPort(InventoryPort, Protocol):
 
 def owner_inventory(inventory: InventoryPort) -> OwnerInventoryPort | None:
     """Return an inventory as an `OwnerInventoryPort`; None if it does not find kernels and agents by id."""
-    # A wrapper may delegate with `__getattr__`, which `isinstance` sees in some Python versions only.
-    if not (hasattr(inventory, "find_kernels") and hasattr(inventory, "find_agents")):
-        return None
-    return cast("OwnerInventoryPort", inventory)
+    return cast("OwnerInventoryPort", inventory) if implements(inventory, OwnerInventoryPort) else None
 
 
 @runtime_checkable
@@ -85,13 +83,26 @@ async def list_kernels(inventory: InventoryPort, *, limit: int | None = None, of
         InputError: `limit` or `offset` is negative.
         StatcoreError: the inventory failed, as `InventoryPort` says.
     """
-    if isinstance(inventory, KernelInventoryPort):
-        return await inventory.list_kernels(limit=limit, offset=offset)
+    if implements(inventory, KernelInventoryPort):
+        return await cast("KernelInventoryPort", inventory).list_kernels(limit=limit, offset=offset)
     Page.cut((), limit=limit, offset=offset)  # raises before anything is read
     kernels: dict[str, KernelRecord] = {}  # a kernel may be in two sessions for a while
     async for part in in_turns((await inventory.list_sessions()).items):
         kernels.update((kernel.kernel_id, kernel) for session in part for kernel in session.kernels)
     return Page.cut(list(kernels.values()), limit=limit, offset=offset)
+
+
+async def list_agent_records(inventory: InventoryPort, *, limit: int | None = None, offset: int = 0) -> Page[AgentRecord]:
+    """Return a page of the agents of an inventory; nothing but their ids is known if it does not find agents by id.
+
+    Raises:
+        InputError: `limit` or `offset` is negative.
+        ProtocolError: the inventory did not return one record or None for each id.
+        StatcoreError: the inventory failed, as `InventoryPort` says.
+    """
+    page, known = await inventory.list_agents(limit=limit, offset=offset), owner_inventory(inventory)
+    records = {} if known is None else await find_records(known.find_agents, page.items)
+    return Page(items=[records.get(id_) or AgentRecord(agent_id=id_) for id_ in page.items], total_count=page.total_count)
 
 
 async def find_records(

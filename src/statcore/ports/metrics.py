@@ -1,13 +1,14 @@
-"""Ports of metric backends: utilization by querier, label values and series; backends with the data of many tenants."""
+"""Ports of metric backends: utilization by querier, label values and series; texts of queries; the data of tenants."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
-from typing import Protocol, runtime_checkable
+from typing import Protocol, cast, runtime_checkable
 
 from statcore.model.results import MatrixResult, VectorResult
 from statcore.model.time import QueryTimeRange
+from statcore.ports.capabilities import implements
 from statcore.promql.syntax import Selector
 from statcore.promql.utilization import RATE_INTERVAL
 from statcore.queriers.interface import UtilizationMetricQuerier
@@ -80,3 +81,37 @@ class TenantPort(Protocol):
             InputError: the name cannot be that of one tenant.
         """
         ...
+
+
+@runtime_checkable
+class UtilizationTextPort(Protocol):
+    """A backend that shows the query that it sends for a querier. A backend need not implement it."""
+
+    def utilization_text(
+        self, querier: UtilizationMetricQuerier, /, *, rate_interval: timedelta | str = RATE_INTERVAL
+    ) -> str | None:
+        """Return the text of the query by which `query_utilization` answers, in the backend's own language.
+
+        A wrapper of another backend returns None if that backend does not implement the port.
+
+        Raises:
+            InputError: the querier, or the interval, cannot be used.
+            PluginError: the querier breaks its contract.
+            UnsupportedError: the backend refuses the querier.
+        """
+        ...
+
+
+def utilization_text_of(
+    backend: object, querier: UtilizationMetricQuerier, *, rate_interval: timedelta | str = RATE_INTERVAL
+) -> str | None:
+    """Return the text of the query by which a backend answers a querier; None if the backend does not implement the port.
+
+    Raises:
+        InputError: the querier, or the interval, cannot be used.
+        PluginError: the querier breaks its contract.
+        UnsupportedError: the backend refuses the querier.
+    """
+    if not implements(backend, UtilizationTextPort):
+        return None
+    return cast("UtilizationTextPort", backend).utilization_text(querier, rate_interval=rate_interval)

@@ -1,15 +1,14 @@
-"""Ports of metric backends that evaluate PromQL, or tell the text of their queries."""
+"""Ports of metric backends that evaluate PromQL."""
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Protocol, cast, runtime_checkable
 
 from statcore.errors import UnsupportedError
 from statcore.model.results import MatrixResult, VectorResult
 from statcore.model.time import QueryTimeRange
-from statcore.promql.utilization import RATE_INTERVAL
-from statcore.queriers.interface import UtilizationMetricQuerier
+from statcore.ports.capabilities import implements
 
 
 @runtime_checkable
@@ -33,34 +32,25 @@ class PromQLPort(Protocol):
 
 
 @runtime_checkable
-class UtilizationTextPort(Protocol):
-    """A metric backend that tells which query it sends for a querier. A backend need not implement it."""
+class PromQLTextPort(Protocol):
+    """A `PromQLPort` that changes a text before it is evaluated. A backend need not implement it."""
 
-    def utilization_text(
-        self, querier: UtilizationMetricQuerier, /, *, rate_interval: timedelta | str = RATE_INTERVAL
-    ) -> str | None:
-        """Return the text of the query by which `query_utilization` answers; None if the backend of a wrapper has none.
+    def promql_text(self, promql: str, /) -> str:
+        """Return the PromQL that is evaluated for a text.
 
         Raises:
-            InputError: the querier, or the interval, cannot be used.
-            PluginError: the querier breaks its contract.
-            UnsupportedError: the backend refuses the querier.
+            UnsupportedError: the backend refuses the text.
         """
         ...
 
 
-def utilization_text_of(
-    backend: object, querier: UtilizationMetricQuerier, *, rate_interval: timedelta | str = RATE_INTERVAL
-) -> str | None:
-    """Return the text of the query by which a backend answers a querier; None if it is no `UtilizationTextPort`.
+def promql_text_of(backend: object, promql: str) -> str:
+    """Return the PromQL that a backend evaluates for a text: the text itself if it is not a `PromQLTextPort`.
 
     Raises:
-        StatcoreError: as `UtilizationTextPort` says.
+        UnsupportedError: the backend refuses the text.
     """
-    # A wrapper may delegate with `__getattr__`, which `isinstance` sees in some Python versions only.
-    if not hasattr(backend, "utilization_text"):
-        return None
-    return cast("UtilizationTextPort", backend).utilization_text(querier, rate_interval=rate_interval)
+    return cast("PromQLTextPort", backend).promql_text(promql) if implements(backend, PromQLTextPort) else promql
 
 
 def as_promql(backend: object, *, reason: str) -> PromQLPort:
@@ -73,8 +63,7 @@ def as_promql(backend: object, *, reason: str) -> PromQLPort:
     Raises:
         UnsupportedError: the backend does not evaluate PromQL.
     """
-    # A wrapper may delegate with `__getattr__`, which `isinstance` sees in some Python versions only.
-    if hasattr(backend, "query") and hasattr(backend, "query_range"):
+    if implements(backend, PromQLPort):
         return cast("PromQLPort", backend)
     name = backend.__class__.__name__  # type() of a wrapper would be the wrapper
     raise UnsupportedError(f"{reason}, for which the metric backend must evaluate PromQL; {name} does not")

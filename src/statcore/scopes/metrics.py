@@ -14,8 +14,8 @@ from statcore.concurrency import run_concurrently
 from statcore.errors import UnsupportedError
 from statcore.model.results import MatrixResult, Sample, Series, VectorResult
 from statcore.model.time import QueryTimeRange
-from statcore.ports.metrics import MetricQuerierPort
-from statcore.ports.promql import PromQLPort, as_promql, utilization_text_of
+from statcore.ports.metrics import MetricQuerierPort, utilization_text_of
+from statcore.ports.promql import PromQLPort, as_promql
 from statcore.promql.syntax import Selector
 from statcore.promql.templates import FilledTemplate
 from statcore.promql.utilization import RATE_INTERVAL
@@ -114,14 +114,14 @@ class ConfinedMetrics:
 
     async def query(self, promql: str, /, *, time: datetime | None = None) -> VectorResult:
         """Evaluate what a preset was filled in with, at `time` (aware), by default the backend's now."""
-        return await self._promql().query(self.confined_text(promql), time=time)
+        return await self._promql().query(self.promql_text(promql), time=time)
 
     async def query_range(self, promql: str, time_range: QueryTimeRange, /) -> MatrixResult:
         """Evaluate what a preset was filled in with, at every point of the range."""
-        return await self._promql().query_range(self.confined_text(promql), time_range)
+        return await self._promql().query_range(self.promql_text(promql), time_range)
 
-    def confined_text(self, promql: str) -> str:
-        """Return what a preset was filled in with, with the scope's matchers, as it is evaluated."""
+    def promql_text(self, promql: str) -> str:
+        """Return what a preset was filled in with, with the scope's matchers."""
         if not isinstance(promql, FilledTemplate):
             raise UnsupportedError("PromQL is evaluated only for callers who may see everything; use a querier or a preset")
         alternatives = self.scope.matchers

@@ -56,7 +56,7 @@ class Owners:
 
     def has_kernel(self, kernel: KernelRecord) -> bool:
         """Return whether a kernel is allowed."""
-        return self.scope.includes(**kernel.owners)
+        return self.scope.includes(**kernel.labels)
 
     def has_session(self, session: SessionRecord) -> bool:
         """Return whether a session is allowed: it has kernels, and all of them are."""

@@ -11,6 +11,7 @@ from statcore.services.container_utilization import (
     ContainerUtilizationMetricService,
     MetricResultValue,
 )
+from statcore.services.figures import Figures
 from statcore.services.health import HealthReport, check_health
 from statcore.services.listing import (
     AGENTS,
@@ -18,7 +19,6 @@ from statcore.services.listing import (
     KERNELS,
     SESSIONS,
     SORTS,
-    Figures,
     ListedObject,
     ListPage,
     ObjectKind,

@@ -9,7 +9,7 @@ from datetime import datetime
 from itertools import accumulate, chain, pairwise
 from operator import attrgetter
 from types import MappingProxyType
-from typing import Any, Final, Generic, NamedTuple, Self, TypeAlias, TypeVar, cast
+from typing import Any, Final, Generic, NamedTuple, Self, TypeAlias, TypeVar
 
 import attrs
 
@@ -17,11 +17,11 @@ from statcore.concurrency import give_way, in_turns, map_concurrently, map_keepi
 from statcore.errors import InputError, StatcoreError
 from statcore.model.batch import StatisticsBatch
 from statcore.model.inventory import AgentRecord, EndpointRecord, KernelRecord, Page, SessionRecord
-from statcore.model.numbers import finite_number
-from statcore.model.statistics import Entry, hidden_fields
+from statcore.model.statistics import Entry, Problem, ProblemKind
 from statcore.model.text import describe
-from statcore.ports.inventory import InventoryPort, find_records, list_kernels, owner_inventory
+from statcore.ports.inventory import InventoryPort, find_records, list_agent_records, list_kernels
 from statcore.queriers.container import OWNER_LABELS
+from statcore.services.figures import FIGURES, SOURCES, Figures, join_problems, node_of
 from statcore.statistics.repository import StatisticsRepository
 from statcore.statistics.sessions import position_of_entry, session_entry
 
@@ -32,7 +32,6 @@ _ENTRIES_PER_TURN: Final = 64
 """The values of how many entries are read in one turn of the event loop."""
 _SUMMED_PER_TURN: Final = 16
 """How many entries, of which every metric is summed, are read in one turn of the event loop."""
-_CPU: Final = "cpu_util"
 _AGE: Final = "age_s"
 _NO_OWN: Final[Mapping[str, str | None]] = MappingProxyType({})
 _UNREADABLE: Final = "the cursor cannot be read; take the next_cursor of the previous page"
@@ -43,99 +42,6 @@ _Key: TypeAlias = tuple[bool, float | str, str]
 _Objects: TypeAlias = "list[ListedObject[_Record]]"
 
 
-@attrs.frozen(kw_only=True)
-class Figures:
-    """The main numbers of an object; None is a number that is not known.
-
-    Args:
-        cpu_pct: CPU use in percent of one core, or of all cores of an agent.
-        mem_bytes: memory in use.
-        accelerator_pct: use of the accelerators in percent, of the busiest kind if there are several kinds.
-        accelerator_mem_bytes: memory of accelerators in use.
-        rx_bytes_per_s, tx_bytes_per_s: received and sent bytes per second.
-        age_s: the seconds since the statistics were written.
-        devices: by metric, the sorted ids of the devices of an agent that have it.
-        problem: what is wrong with the statistics, or None.
-    """
-
-    cpu_pct: float | None = None
-    mem_bytes: float | None = None
-    accelerator_pct: float | None = None
-    accelerator_mem_bytes: float | None = None
-    rx_bytes_per_s: float | None = None
-    tx_bytes_per_s: float | None = None
-    age_s: float | None = None
-    devices: Mapping[str, Sequence[str]] | None = None
-    problem: str | None = None
-
-    @classmethod
-    def of_entry(cls, entry: Entry, *, age_s: float | None = None, problem: str | None = None) -> Self:
-        """Return the figures of an entry of metrics; a metric that cannot be read is not known."""
-        try:
-            numbers: dict[str, Any] = {name: source.number(entry) for name, source in _SOURCES.items()}
-        except StatcoreError as error:  # an entry may decode itself only now
-            return cls(age_s=age_s, problem=problem or str(error))
-        return cls(**numbers, age_s=age_s, problem=problem)
-
-
-@attrs.frozen
-class _Source:
-    """Where a figure is in an entry: in a field of a metric, or of all metrics of accelerators with a suffix together."""
-
-    metric: str
-    field: str
-    combine: Callable[[Sequence[float]], float] | None = None
-    """For accelerators, whose metrics have the name as a suffix."""
-
-    def is_of(self, metric: str) -> bool:
-        """Return whether the figure depends on a metric."""
-        if self.combine is None:
-            return metric == self.metric
-        return metric.endswith(self.metric) and metric != _CPU
-
-    def number(self, entry: Entry) -> float | None:
-        """Return the figure of an entry, None if it is not known.
-
-        Raises:
-            StatcoreError: the names of the metrics cannot be read.
-        """
-        if self.combine is None:
-            return _number(entry, self.metric, self.field)
-        numbers = [_number(entry, name, self.field) for name in map(str, entry) if self.is_of(name)]
-        known = [number for number in numbers if number is not None]
-        return self.combine(known) if known else None
-
-
-_SOURCES: Final = {
-    "cpu_pct": _Source(_CPU, "pct"),
-    "mem_bytes": _Source("mem", "current"),
-    "accelerator_pct": _Source("_util", "pct", max),
-    "accelerator_mem_bytes": _Source("_mem", "current", sum),
-    "rx_bytes_per_s": _Source("net_rx", "current"),
-    "tx_bytes_per_s": _Source("net_tx", "current"),
-}
-
-
-def _is_nothing(_: str) -> bool:
-    return False
-
-
-def _number(entry: Entry, metric: str, field: str) -> float | None:
-    try:
-        fields = entry.get(metric)
-        if not isinstance(fields, Mapping):
-            return None
-        by_name = cast("Mapping[str, Any]", fields)
-        if field in hidden_fields(metric, by_name.get("capacity")):
-            return None
-        number = finite_number(by_name.get(field))
-    except StatcoreError:
-        return None
-    return None if number is None else float(number)
-
-
-FIGURES: Final = tuple(field.name for field in attrs.fields(Figures) if field.name not in {"devices", "problem"})
-"""The names of the figures that are numbers."""
 SORTS: Final = ("id", *OWNER_LABELS[1:], "kernels", "started_at", *FIGURES)
 """By what a list can be sorted; `-` in front of a name sorts in descending order."""
 
@@ -150,6 +56,7 @@ class ListedObject(Generic[_Record]):
         kernels: the kernels that it has, each once; a kernel has itself.
         own: by label of `OWNER_LABELS`, the id that the object itself has in place of the ids of its kernels, or None.
         figures: its main numbers, or None if they were not requested.
+        problem: what is not known of its kernels, so that figures lack it, or None.
     """
 
     object_id: str
@@ -157,6 +64,7 @@ class ListedObject(Generic[_Record]):
     kernels: Sequence[KernelRecord]
     own: Mapping[str, str | None] = _NO_OWN
     figures: Figures | None = None
+    problem: str | None = None
 
     @property
     def kernel_ids(self) -> Sequence[str]:
@@ -246,15 +154,15 @@ class ObjectKind(Generic[_Record]):
             batch: the entries of several objects.
             ids: where in the batch those of `statistics_ids` are.
         """
-        source = _SOURCES.get(name)
+        source = SOURCES.get(name)
         position = position_of_entry(batch, ids) if self.sums_kernels else ids.start
         if position is None:
-            is_summed = _is_nothing if source is None else source.is_of
+            is_summed = source.is_of if source else lambda _: False
             batch, position = session_entry(object_.kernel_ids, batch[ids], is_summed=is_summed), 0
         if source is None:  # an age is not in the entry
             return batch.ages_s.get(position)
         try:
-            return None if (entry := batch.entries[position]) is None else source.number(self.metrics(entry))
+            return None if (entry := batch.entries[position]) is None else source.number(self.metrics(entry), [])
         except StatcoreError:  # an entry may decode itself only now
             return None
 
@@ -263,7 +171,7 @@ class ObjectKind(Generic[_Record]):
         if self.sums_kernels:
             batch = session_entry(object_.kernel_ids, batch)
         entry, found, age_s = batch[0], batch.problems.get(0), batch.ages_s.get(0)
-        problem = None if found is None else found.message
+        problem = join_problems(object_.problem, found.message if found else None)
         if entry is None:
             return Figures(age_s=age_s, problem=problem)
         return self.figures(entry, age_s=age_s, problem=problem)
@@ -543,18 +451,15 @@ async def _read_kernels(inventory: InventoryPort) -> _Objects[KernelRecord]:
 
 async def _read_agents(inventory: InventoryPort) -> _Objects[AgentRecord]:
     """Return the agents, with their kernels, and with their owners where the inventory knows them."""
-    ids = (await inventory.list_agents()).items
-    records: Mapping[str, AgentRecord] = {}
-    if (known := owner_inventory(inventory)) is not None:
-        records = await find_records(known.find_agents, ids)
+    records = (await list_agent_records(inventory)).items
     kernels_of: dict[str | None, list[KernelRecord]] = {}
     async for kernels in in_turns((await list_kernels(inventory)).items):
         for kernel in kernels:
             kernels_of.setdefault(kernel.agent_id, []).append(kernel)
     objects: _Objects[AgentRecord] = []
-    async for part in in_turns(ids):
-        for id_ in part:
-            record = records.get(id_) or AgentRecord(agent_id=id_)
+    async for part in in_turns(records):
+        for record in part:
+            id_ = record.agent_id
             own = {
                 "agent_id": id_,
                 "user_id": record.user_id,
@@ -565,10 +470,23 @@ async def _read_agents(inventory: InventoryPort) -> _Objects[AgentRecord]:
     return objects
 
 
+@attrs.frozen
+class ReplicaKernels:
+    """The kernels of the sessions of an endpoint's replicas, each once; their statistics are the endpoint's.
+
+    Args:
+        kernels: the kernels.
+        problem: *incomplete* if the inventory does not know one of the sessions, otherwise None.
+    """
+
+    kernels: Sequence[KernelRecord]
+    problem: Problem | None
+
+
 async def kernels_of_replicas(
     inventory: InventoryPort, sessions_of: Mapping[str, Sequence[str]]
-) -> dict[str, list[KernelRecord]]:
-    """Return the kernels of the sessions of each endpoint's replicas, each once; their statistics are the endpoint's.
+) -> dict[str, ReplicaKernels]:
+    """Return the kernels of each endpoint.
 
     Args:
         inventory: which kernels a session has.
@@ -578,12 +496,15 @@ async def kernels_of_replicas(
         StatcoreError: the inventory failed.
     """
     sessions = await find_records(inventory.find_sessions, chain.from_iterable(sessions_of.values()))
-    kernels_of: dict[str, list[KernelRecord]] = {}
+    kernels_of: dict[str, ReplicaKernels] = {}
     async for part in in_turns(list(sessions_of.items())):
         for endpoint_id, session_ids in part:
             known = [sessions[id_] for id_ in session_ids if id_ in sessions]
             kernels = {kernel.kernel_id: kernel for session in known for kernel in session.kernels}
-            kernels_of[endpoint_id] = list(kernels.values())
+            unknown = [id_ for id_ in session_ids if id_ not in sessions]
+            message = "; ".join(f"session {id_} of a replica is not known" for id_ in unknown)
+            problem = Problem(ProblemKind.INCOMPLETE, message=message, key=unknown[0]) if unknown else None
+            kernels_of[endpoint_id] = ReplicaKernels(list(kernels.values()), problem)
     return kernels_of
 
 
@@ -599,7 +520,11 @@ async def _read_endpoints(inventory: InventoryPort) -> _Objects[EndpointRecord]:
         for record in part:
             id_, owners = record.endpoint_id, {"user_id": record.user_id, "project_id": record.project_id}
             own = {label: owner for label, owner in owners.items() if owner is not None}
-            objects.append(ListedObject(object_id=id_, record=record, kernels=kernels_of[id_], own=own))
+            of_replicas = kernels_of[id_]
+            problem = None if of_replicas.problem is None else of_replicas.problem.message
+            objects.append(
+                ListedObject(object_id=id_, record=record, kernels=of_replicas.kernels, own=own, problem=problem)
+            )
     return objects
 
 
@@ -611,30 +536,7 @@ async def _of_agents(repository: StatisticsRepository, ids: Sequence[str]) -> St
     return await repository.get_agent_statistics_batch(ids)
 
 
-def _node(entry: Entry) -> Entry:
-    node = entry.get("node")
-    return cast("Entry", node) if isinstance(node, Mapping) else {}
-
-
-def _agent_figures(entry: Entry, *, age_s: float | None, problem: str | None) -> Figures:
-    """Return the figures of an agent's node, with the devices of the agent."""
-    try:
-        node, devices = _node(entry), entry.get("devices")
-    except StatcoreError as error:
-        return Figures(age_s=age_s, problem=problem or str(error))
-    figures = Figures.of_entry(node, age_s=age_s, problem=problem)
-    if not isinstance(devices, Mapping):
-        return figures
-    by_metric = cast("Mapping[str, object]", devices)
-    ids = {
-        metric: sorted(map(str, cast("Entry", of_metric)))
-        for metric, of_metric in by_metric.items()
-        if isinstance(of_metric, Mapping)
-    }
-    return attrs.evolve(figures, devices=ids)
-
-
 SESSIONS: Final = ObjectKind("sessions", _read_sessions, _of_kernels, sums_kernels=True)
 KERNELS: Final = ObjectKind("kernels", _read_kernels, _of_kernels)
-AGENTS: Final = ObjectKind("agents", _read_agents, _of_agents, _agent_figures, _node)
+AGENTS: Final = ObjectKind("agents", _read_agents, _of_agents, Figures.of_agent, node_of)
 ENDPOINTS: Final = ObjectKind("endpoints", _read_endpoints, _of_kernels, sums_kernels=True)

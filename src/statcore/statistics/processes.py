@@ -2,24 +2,27 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping, Sequence
 from datetime import timedelta
-from itertools import chain
 from math import isfinite
+from operator import attrgetter
 from typing import Final
 
 import attrs
 
-from statcore.concurrency import map_concurrently, run_both
-from statcore.model.results import Sample
+from statcore.concurrency import in_turns, map_concurrently, run_both
+from statcore.model.statistics import Problem, ProblemKind
 from statcore.ports.metrics import MetricQuerierPort
 from statcore.promql.live_stat import distinct_batches
 from statcore.promql.utilization import RATE_INTERVAL
-from statcore.queriers.container import PROCESS_SERIES
+from statcore.queriers.container import PROCESS_METRIC_LABEL, PROCESS_SERIES
 from statcore.queriers.interface import QueryStrategy, UtilizationMetricQuerier
 from statcore.queriers.matcher import LabelMatcher
 
 _MILLICORES_PER_PCT: Final = 10
+_KERNELS_PER_TURN: Final = 16
+_logger: Final = logging.getLogger(__name__)
 
 
 @attrs.frozen(kw_only=True)
@@ -37,6 +40,19 @@ class Process:
     mem_bytes: float | None = None
 
 
+@attrs.frozen(kw_only=True)
+class ProcessList:
+    """The processes of a kernel, sorted by pid; empty for a kernel without such series.
+
+    Args:
+        processes: the processes that exist.
+        problem: *incomplete* if the backend says that its answer may lack data, otherwise None.
+    """
+
+    processes: Sequence[Process]
+    problem: Problem | None = None
+
+
 @attrs.frozen
 class _ProcessMetric(UtilizationMetricQuerier):
     """Querier of the current values of one metric, for each process of some kernels."""
@@ -50,7 +66,7 @@ class _ProcessMetric(UtilizationMetricQuerier):
 
     def labels(self) -> Mapping[str, str | LabelMatcher]:
         kernels = LabelMatcher.one_of(self.kernel_ids)
-        return {"process_metric_name": self.metric, "value_type": "current", "kernel_id": kernels}
+        return {PROCESS_METRIC_LABEL: self.metric, "value_type": "current", "kernel_id": kernels}
 
     def group_by_labels(self) -> Sequence[str]:
         return ["kernel_id", "pid"]
@@ -61,8 +77,11 @@ class _ProcessMetric(UtilizationMetricQuerier):
 
 async def read_processes(
     metrics: MetricQuerierPort, kernel_ids: Sequence[str], *, rate_interval: timedelta | str = RATE_INTERVAL
-) -> list[Sequence[Process]]:
-    """Return the processes of each kernel, in order, sorted by pid; none for a kernel without such series.
+) -> list[ProcessList]:
+    """Return the processes of each kernel, in order.
+
+    A process exists while the backend has its memory. Its CPU use is a rate, which a process that has ended keeps until
+    the end of the window.
 
     Args:
         metrics: the backend.
@@ -72,24 +91,40 @@ async def read_processes(
     Raises:
         StatcoreError: the backend failed, as `MetricQuerierPort` says.
     """
+    doubts: dict[str, None] = {}
 
-    async def read(metric: str, strategy: QueryStrategy) -> dict[tuple[str, int], float]:
-        async def read_batch(batch: Sequence[str]) -> Sequence[Sample]:
+    async def read(metric: str, strategy: QueryStrategy) -> dict[str, dict[int, float]]:
+        """Return the values of a metric by kernel and pid."""
+        values_of: dict[str, dict[int, float]] = {}
+
+        async def read_batch(batch: Sequence[str]) -> None:
             querier = _ProcessMetric(metric, strategy, batch)
-            return (await metrics.query_utilization_now(querier, rate_interval=rate_interval)).samples
+            answer = await metrics.query_utilization_now(querier, rate_interval=rate_interval)
+            doubts.update(dict.fromkeys(answer.warnings or (["the answer is partial"] if answer.partial else ())))
+            async for part in in_turns(answer.samples):
+                for sample in part:
+                    if (pid := sample.labels.get("pid", "")).isdecimal() and isfinite(sample.value):
+                        values_of.setdefault(sample.labels["kernel_id"], {})[int(pid)] = sample.value
 
-        batches = await map_concurrently(distinct_batches(kernel_ids), read_batch)
-        return {
-            (sample.labels["kernel_id"], int(pid)): sample.value
-            for sample in chain.from_iterable(batches)
-            if (pid := sample.labels.get("pid", "")).isdecimal() and isfinite(sample.value)
-        }
+        await map_concurrently(distinct_batches(kernel_ids), read_batch)
+        return values_of
 
     cpu, mem = await run_both(read("cpu_util", QueryStrategy.RATE), read("mem", QueryStrategy.GAUGE))
-    processes: dict[str, list[Process]] = {}
-    for kernel_id, pid in sorted({*cpu, *mem}):
-        millicores = cpu.get((kernel_id, pid))
-        cpu_pct = None if millicores is None else millicores / _MILLICORES_PER_PCT
-        process = Process(pid=pid, cpu_pct=cpu_pct, mem_bytes=mem.get((kernel_id, pid)))
-        processes.setdefault(kernel_id, []).append(process)
-    return [processes.get(kernel_id, ()) for kernel_id in kernel_ids]
+    problem: Problem | None = None
+    if doubts:
+        _logger.warning("processes may be missing: %s", "; ".join(doubts))  # the texts may have addresses
+        problem = Problem(ProblemKind.INCOMPLETE, message="the metric backend says that its answer may lack processes")
+    lists: list[ProcessList] = []
+    async for part in in_turns(kernel_ids, size=_KERNELS_PER_TURN):
+        for kernel_id in part:
+            processes = _processes(cpu.get(kernel_id, {}), mem.get(kernel_id, {}))
+            lists.append(ProcessList(processes=processes, problem=problem))
+    return lists
+
+
+def _processes(millicores: Mapping[int, float], mem_bytes: Mapping[int, float]) -> list[Process]:
+    processes = [
+        Process(pid=pid, cpu_pct=millicores[pid] / _MILLICORES_PER_PCT if pid in millicores else None, mem_bytes=number)
+        for pid, number in mem_bytes.items()
+    ]
+    return sorted(processes, key=attrgetter("pid"))

@@ -17,7 +17,7 @@ from statcore.model.text import id_text
 from statcore.model.time import MILLISECOND, QueryTimeRange, format_duration, parse_duration
 from statcore.ports.metrics import MetricQuerierPort
 from statcore.promql.live_stat import distinct_batches
-from statcore.queriers.container import CONTAINER_SERIES, DEVICE_SERIES, OWNER_LABELS, UNKNOWN_OWNER
+from statcore.queriers.container import CONTAINER_SERIES, DEVICE_METRIC_LABEL, DEVICE_SERIES, OWNER_LABELS, UNKNOWN_OWNER
 from statcore.queriers.interface import QueryStrategy, UtilizationMetricQuerier
 from statcore.queriers.matcher import LabelMatcher
 
@@ -67,7 +67,7 @@ def _containers(by: Sequence[str], of: str = "", ids: Sequence[str] | None = Non
 def _nodes(ids: Sequence[str] | None) -> _Present:
     """Return the querier of the nodes of all agents, or of some: of their memory, a single series of each agent."""
     agents = {} if ids is None else {"agent_id": LabelMatcher.one_of(ids)}
-    return _Present(DEVICE_SERIES, ["agent_id"], {"device_metric_name": "mem", **agents})
+    return _Present(DEVICE_SERIES, ["agent_id"], {DEVICE_METRIC_LABEL: "mem", **agents})
 
 
 def _text(series: Series, label: str) -> str | None:

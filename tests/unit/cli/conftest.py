@@ -36,6 +36,7 @@ from statcore.queriers import QueryStrategy, UtilizationMetricQuerier
 
 STATCORE_PLUGIN_API = 1
 CALLS = []
+BUILT = []
 ANSWER = {}
 
 class Store:
@@ -111,6 +112,7 @@ class Node(UtilizationMetricQuerier):
     strict: bool = False
     share: float | None = attrs.field(factory=lambda: None)
     def __attrs_post_init__(self):
+        BUILT.append(self)
         if self.metric_name == "crash": raise KeyError("crash")
     def name(self): return "node_utilization"
     def labels(self): return {"metric": self.metric_name, "value_type": self.value_type, "step": str(self.step)}
@@ -202,7 +204,7 @@ def answering(answer: Any) -> Callable[..., Any]:
 
 @pytest.fixture
 def fake(install: Callable[..., Path]) -> Any:
-    """The module of the plugin: `CALLS` records the calls that it got, `ANSWER` holds what it returns."""
+    """The module of the plugin: `CALLS` records the calls that it got, `BUILT` its queriers, `ANSWER` what it returns."""
     install("acme-fake", fake=PLUGIN)
     import acme_fake_fake  # type: ignore[import-not-found]  # noqa: PLC0415 - installed just now
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 from typing import Any
 
+import attrs
 import click
 import pytest
 
@@ -88,12 +89,21 @@ def test_a_flag_that_is_not_taken_needs_no_kind_in_front() -> None:
 
 
 def test_values_of_parameters_reach_the_constructor(node: QuerierSpec) -> None:
-    """An option that is not given leaves the default of the class."""
+    """An option that is not given leaves the default of the class, whose methods are called once."""
+    seen: list[Any] = []
+    kind: Any = node.querier
+
+    class Seen(kind):  # type: ignore[misc]  # its class is that of a plugin
+        def query_strategy(self) -> Any:
+            seen.append(self)
+            return super().query_strategy()
+
     values: dict[str, Any] = {f"querier_{field.name}": None for field in node.fields}
 
-    querier: Any = QuerierOptions(node, []).build(
+    QuerierOptions(attrs.evolve(node, querier=Seen), []).build(
         values | {"querier_metric_name": "m", "querier_level": "high", "querier_strict": True}
     )
 
+    (querier,) = seen
     found = (querier.metric_name, querier.level.name, querier.strict, querier.value_type, querier.step)
     assert ("m", "HIGH", True, "current", 1) == found

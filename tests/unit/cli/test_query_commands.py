@@ -11,6 +11,8 @@ from typing import Any
 import pytest
 from tests.unit.cli.conftest import ID_1, Invoke, csv_rows
 
+from statcore.queriers import resolve
+
 
 class TestQuery:
     """`statcore query NAME`."""
@@ -28,7 +30,9 @@ class TestQuery:
         result = statcore("query", "node", *options, *range_options)
 
         assert 0 == result.exit_code, result.stderr
-        _, (querier, time_range, rate_interval), _ = fake.CALLS
+        (querier,) = fake.BUILT
+        _, (prepared, time_range, rate_interval), _ = fake.CALLS
+        assert resolve(querier) == prepared.query
         found = (str(querier.node_id), querier.level.name, querier.strict, querier.step, querier.value_type)
         assert (ID_1, "HIGH", True, 7, "current") == found
         assert (13, 300.0, "2m") == (time_range.points, time_range.step.total_seconds(), rate_interval)

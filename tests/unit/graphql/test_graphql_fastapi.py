@@ -73,6 +73,13 @@ async def test_each_request_has_the_ports_of_its_caller() -> None:
     assert (401, {"detail": "Unauthorized"}) == await post(app, SESSIONS)
 
 
+async def test_the_limits_of_the_router_can_be_read() -> None:
+    """They are the defaults of the schema and of the context."""
+    _, answer = await post(await new_app(), "{ limits { name value } }", project=id_of("project", 0))
+    limits = {limit["name"]: limit["value"] for limit in answer["data"]["limits"]}
+    assert {"depth": 8, "aliases": 50, "tokens": 1_000, "ids": 50_000, "points": 11_000} == limits
+
+
 @pytest.mark.parametrize(
     ("options", "expected"), [({}, {"presets": []}), ({"presets": PRESETS}, {"presets": [{"name": "most"}]})]
 )

@@ -71,7 +71,6 @@ LOADERS = {
     ("Kernel", "processes"): "KernelProcesses.by_kernel",
     ("Endpoint", "figures"): "EndpointStatistics.kernels_by_endpoint",
     **dict.fromkeys([("Agent", "figures"), ("Agent", "devices")], "AgentStatistics.by_agent"),
-    **{("Agent", field): "AgentRecords.by_agent" for field in ("user_id", "project_id", "started_at")},
 }
 FILLED_IN = {"labels": "JSON", "group_labels": "[String!]", "window": "String"}
 ARGUMENTS = {

@@ -17,7 +17,7 @@ from statcore.model import StatisticsBatch
 from statcore.model.inventory import AgentRecord, EndpointRecord, KernelRecord, ReplicaRecord
 from statcore.model.results import VectorResult
 from statcore.queriers import UtilizationMetricQuerier
-from statcore.queriers.container import PROCESS_SERIES
+from statcore.queriers.container import PROCESS_METRIC_LABEL, PROCESS_SERIES
 from statcore.services import AGENTS, ENDPOINTS, KERNELS, SESSIONS, ObjectKind, ObjectListing
 from statcore.statistics import StatisticsRepository, StatisticsStatefulSource
 from statcore_memory import MemoryInventory, MemoryMetrics, MemoryStatistics
@@ -145,6 +145,41 @@ async def test_problems_of_statistics_are_problems_of_figures(arguments: str) ->
     assert {path.format(position[session_id(1)]): "MalformedEntryError"} == answer.codes
 
 
+@pytest.mark.parametrize("arguments", ["", '(sort: "-mem_bytes")'])
+async def test_each_problem_of_figures_is_shown(arguments: str) -> None:
+    """A number that is not text of a number is malformed, also where the entry is incomplete."""
+    store = MemoryStatistics()
+    store.plant(kernel_id(0), {"mem": {"current": "1"}, "cpu_util": {"current": "5", "pct": "x"}})
+    inventory = inventory_of(1)
+    inventory.register_kernel(KernelRecord(kernel_id=kernel_id(9), session_id=session_id(0)))
+    answer = await Host(statistics=store, inventory=inventory).execute(
+        f"{{ compute_session_list{arguments} {{ items {{ figures {{ cpu_pct mem_bytes }} }} }} }}"
+    )
+    assert [{"figures": {"cpu_pct": None, "mem_bytes": 1.0}}] == answer.data["compute_session_list"]["items"]
+    problems = [(problem["kind"], problem["path"][-1]) for problem in answer.extensions["problems"]]
+    assert [("incomplete", "figures"), ("malformed", "figures")] == problems
+
+
+@pytest.mark.parametrize("arguments", ["", '(sort: "-mem_bytes")'])
+async def test_figures_of_an_endpoint_without_a_replica_are_incomplete(arguments: str) -> None:
+    """The session of a replica may be unknown; if all are, there are no figures."""
+    store = MemoryStatistics()
+    store.plant(kernel_id(0), ENTRY)
+    inventory = inventory_of(1)
+    for number, sessions in enumerate([(0, 7), (7,)]):
+        replicas = [
+            ReplicaRecord(replica_id=numbered(101, session), session_id=session_id(session)) for session in sessions
+        ]
+        inventory.register_endpoint(EndpointRecord(endpoint_id=endpoint_id(number), replicas=tuple(replicas)))
+    answer = await Host(statistics=store, inventory=inventory).execute(
+        f"{{ endpoint_list{arguments} {{ items {{ {FIGURES} }} }} }}"
+    )
+    assert [{"figures": SHOWN}, {"figures": None}] == answer.data["endpoint_list"]["items"]
+    assert ({"endpoint_list.items.0.figures": "incomplete"}, {}) == (answer.problems, answer.codes)
+    (problem,) = answer.extensions["problems"]
+    assert f"session {session_id(7)} of a replica is not known" == problem["message"]
+
+
 async def test_kernels_of_endpoints_count_for_the_limit_of_ids() -> None:
     """An endpoint with many kernels is not one id."""
     inventory = inventory_of(1, kernels=20, endpoints=1)
@@ -206,12 +241,13 @@ class AgentInventory(MemoryInventory):
         return [AgentRecord(agent_id=id_, project_id=OWNERS[2], started_at=START) for id_ in agent_ids]
 
 
-async def test_owners_of_agents_are_found_at_once() -> None:
-    """The pages of an inventory have ids alone."""
+@pytest.mark.parametrize("arguments", ["(limit: 200)", '(limit: 200, sort: "-id")'])
+async def test_owners_of_agents_are_found_at_once(arguments: str) -> None:
+    """The pages of an inventory have ids alone; a sorted list has found the agents before."""
     inventory = AgentInventory()
     for number in range(200):
         inventory.register_kernel(KernelRecord(kernel_id=kernel_id(number), agent_id=f"i-{number}"))
-    data = await Host(inventory=inventory).execute_cleanly(f"{{ agent_list(limit: 200) {{ items {{ {WHOSE} }} }} }}")
+    data = await Host(inventory=inventory).execute_cleanly(f"{{ agent_list{arguments} {{ items {{ {WHOSE} }} }} }}")
     expected = {"user_id": None, "project_id": OWNERS[2], "started_at": "2026-11-01T12:00:00.000Z"}
     assert [expected] * 200 == data["agent_list"]["items"]
     assert [200] == inventory.reads
@@ -269,24 +305,31 @@ async def test_an_inventory_may_not_find_kernels_and_agents() -> None:
 
 
 async def test_devices_of_an_agent() -> None:
-    """Each metric of each device is an item; numbers that mean nothing, and parts of another form, are left out."""
+    """Each metric of each device is an item; numbers that mean nothing are null, and what cannot be read is a problem."""
     store = MemoryStatistics()
     gpu = {"current": "5", "capacity": "10", "pct": "50.00", "unit_hint": "bytes"}
-    traffic = {"current": "nan", "capacity": "1", "pct": "700"}
-    devices = {"net_rx": {"eth0": traffic}, "cuda_mem": {"1": gpu, "0": gpu}, "odd": 5, "none": {"0": 5}}
+    traffic = {"current": "nan", "capacity": "1", "pct": "700", "unit_hint": "bps"}
+    devices = {"net_rx": {"eth0": traffic}, "cuda_mem": {"1": gpu, "0": gpu}, "odd": 5, "none": {"0": 5}, "absent": None}
     store.plant("i-0", {"node": {}, "devices": devices})
     store.plant("i-1", {"node": {}})
     host = Host(statistics=store, inventory=inventory_of(3))
     fields = "{ metric device_id current capacity pct unit }"
-    data = await host.execute_cleanly(f"{{ agent_list {{ items {{ devices {fields} }} }} }}")
+    answer = await host.execute(f"{{ agent_list {{ items {{ devices {fields} }} }} }}")
     names = ("metric", "device_id", "current", "capacity", "pct", "unit")
     shown = [
         ("cuda_mem", "0", 5.0, 10.0, 50.0, "bytes"),
         ("cuda_mem", "1", 5.0, 10.0, 50.0, "bytes"),
-        ("net_rx", "eth0", None, None, None, None),
+        ("net_rx", "eth0", None, None, None, "bytes/s"),
     ]
     expected = [[dict(zip(names, device, strict=True)) for device in shown], [], None]
-    assert expected == [item["devices"] for item in data["agent_list"]["items"]]
+    assert expected == [item["devices"] for item in answer.data["agent_list"]["items"]]
+    faults = [
+        "net_rx.current of device eth0 is 'nan', not the text of a finite number",
+        "none of device 0 is a int, not an object",
+        "odd is a int, not an object of devices",
+    ]
+    assert faults == sorted(problem["message"] for problem in answer.extensions["problems"])
+    assert {"agent_list.items.0.devices": "malformed"} == answer.problems
 
 
 @attrs.frozen(kw_only=True)
@@ -307,7 +350,7 @@ async def test_processes_of_kernels_are_read_with_two_queries() -> None:
     for time in (30, 60):
         backend.append_scrape(
             [
-                (PROCESS_SERIES, {"process_metric_name": metric, "value_type": "current", "pid": pid, **labels}, value)
+                (PROCESS_SERIES, {PROCESS_METRIC_LABEL: metric, "value_type": "current", "pid": pid, **labels}, value)
                 for labels in [{"kernel_id": kernel_id(0)}]
                 for pid, metric, value in (
                     ("12", "cpu_util", 250.0 * time),
@@ -326,3 +369,30 @@ async def test_processes_of_kernels_are_read_with_two_queries() -> None:
     assert [{"pid": 7, "cpu_pct": None, "mem_bytes": 1.0}, busy] == first
     assert [[]] * 99 == others
     assert 2 == len(backend.queries)
+
+
+@pytest.mark.parametrize("max_ids", [209, 210])
+async def test_processes_count_for_the_limit_of_ids(max_ids: int) -> None:
+    """A kernel with many processes is not one object: the kernel is listed and loaded, and its processes are listed."""
+    backend = MemoryMetrics(clock=lambda: 60.0)
+    labels = {PROCESS_METRIC_LABEL: "mem", "value_type": "current", "kernel_id": kernel_id(0)}
+    backend.append_scrape(((PROCESS_SERIES, {**labels, "pid": str(pid)}, 1.0) for pid in range(208)), target="t", time=60.0)
+    host = Host(metrics=backend, inventory=inventory_of(1), limits={"max_ids": max_ids})
+    answer = await host.execute("{ kernel_list { items { processes { pid } } } }")
+    assert ({} if max_ids == 210 else {"kernel_list.items.0.processes": "LimitError"}) == answer.codes
+
+
+async def test_processes_may_be_incomplete() -> None:
+    """The problem of a partial answer is at the processes, and has no text of the backend."""
+
+    class Partial(MemoryMetrics):
+        async def query_utilization_now(self, querier: UtilizationMetricQuerier, **options: Any) -> VectorResult:
+            answer = await super().query_utilization_now(querier, **options)
+            return attrs.evolve(answer, partial=True, warnings=("http://10.0.0.1 is away",))
+
+    answer = await Host(metrics=Partial(), inventory=inventory_of(1)).execute(
+        "{ kernel_list { items { processes { pid } } } }"
+    )
+    assert [{"processes": []}] == answer.data["kernel_list"]["items"]
+    assert {"kernel_list.items.0.processes": "incomplete"} == answer.problems
+    assert "10.0.0.1" not in str(answer.extensions)

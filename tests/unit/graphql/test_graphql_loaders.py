@@ -31,7 +31,7 @@ from statcore_graphql.utilization import querier_key
 from statcore_memory import MemoryStatistics
 
 KNOWN = (
-    "AgentRecords.by_agent, AgentStatistics.by_agent, EndpointStatistics.by_endpoint,"
+    "AgentStatistics.by_agent, EndpointStatistics.by_endpoint,"
     " EndpointStatistics.kernels_by_endpoint, KernelProcesses.by_kernel, KernelStatistics.by_kernel,"
     " KernelStatistics.by_session, KernelStatistics.inference_metrics_by_kernel, PresetMetrics.by_query,"
     " ReplicaStatistics.by_replica, UtilizationMetrics.by_querier"
@@ -66,7 +66,7 @@ def test_an_unknown_loader_name_fails_when_the_schema_is_built(query: type, name
     with pytest.raises(InputError) as caught:
         build_schema(DataLoaderManager(), query=query)
     assert f"there is no loader {name}; known are {KNOWN}" == str(caught.value)
-    with pytest.raises(InputError, match=f"there is no loader {name}; known are AgentRecords"):
+    with pytest.raises(InputError, match=f"there is no loader {name}; known are AgentStatistics"):
         DataLoaderManager().get_loader(Host().context(), name)
 
 

@@ -272,6 +272,33 @@ async def test_an_answer_has_the_query_that_is_sent_for_it_alone() -> None:
     assert expected == [utilization["promql"] for utilization in (answer.data["utilization"], *sessions)]
 
 
+async def test_one_query_has_the_answer_its_unit_and_its_text(nodes: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each method of a plugin's querier is called once; the backend writes the text only where it is selected."""
+    calls: list[str] = []
+
+    def counting(name: str, method: Any) -> Any:
+        def count(querier: Any) -> Any:
+            calls.append(name)
+            return method(querier)
+
+        return count
+
+    methods = ["name", "labels", "group_by_labels", "query_strategy"]
+    for name in methods:
+        monkeypatch.setattr(nodes.NodeMetricQuerier, name, counting(name, getattr(nodes.NodeMetricQuerier, name)))
+
+    class Writing(MemoryMetrics):
+        def utilization_text(self, *arguments: Any, **options: Any) -> str:
+            calls.append("text")
+            return super().utilization_text(*arguments, **options)
+
+    for fields, expected in {"series { values } unit": methods, "promql unit": [*methods, "text"]}.items():
+        calls.clear()
+        query = f'{{ utilization(querier: "node", selector: {{metric_name: "load"}}, {TIMES}) {{ {fields} }} }}'
+        await Host(metrics=Writing()).execute_cleanly(query)
+        assert expected == calls
+
+
 async def test_a_backend_need_not_have_a_text() -> None:
     """Then the answer has none."""
 

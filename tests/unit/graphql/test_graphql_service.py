@@ -11,6 +11,7 @@ from tests.support.graphql_host import Host, inventory_of, kernel_id
 
 from statcore.errors import UnavailableError
 from statcore.model import MatrixResult, Problem, ProblemKind
+from statcore.promql import MAX_POINTS
 from statcore.scopes import ConfinedMetrics, Scope
 from statcore_memory import MemoryMetrics, MemoryStatistics
 
@@ -57,6 +58,14 @@ async def test_plugins_are_listed_with_errors_for_operators_only(
     broken = plugins["broken"]
     assert ("acme-broken", "1.0", "broken") == (broken["distribution"], broken["version"], broken["status"])
     assert (confined, confined) == (broken["error"] is None, broken["remedy"] is None)
+
+
+async def test_limits_of_the_context_can_be_read() -> None:
+    """A host with a context of its own need not list them, and cannot list others of the same name."""
+    limits = {"max_ids": 7, "limits": {"rows": 3.0, "ids": 9.0}}
+    data = await Host(limits=limits).execute_cleanly("{ limits { name value } }")
+    expected = {"rows": 3, "ids": 7, "points": MAX_POINTS}
+    assert expected == {limit["name"]: limit["value"] for limit in data["limits"]}
 
 
 async def test_a_problem_of_the_store_does_not_show_its_address() -> None:

@@ -40,7 +40,7 @@ from statcore.ports import (
     TenantPort,
     TopologyPort,
 )
-from statcore.ports.promql import utilization_text_of
+from statcore.ports.metrics import utilization_text_of
 from statcore.promql import RATE_INTERVAL, Selector
 from statcore.queriers import ContainerMetricQuerier
 from statcore.runtime import Settings, open_metrics, open_runtime, open_sink, open_statistics

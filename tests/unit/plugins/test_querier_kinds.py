@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Literal
+import enum
+from typing import Any, Literal
 from uuid import UUID
 
 import attrs
@@ -11,8 +12,9 @@ from tests.unit.plugins.known_queriers import Known, Level, Node, RackMetricQuer
 
 from statcore.errors import InputError, PluginError
 from statcore.plugins import QuerierSpec
-from statcore.plugins.querier_kinds import build_querier, metric_names
-from statcore.queriers import ContainerMetricQuerier
+from statcore.plugins.querier_kinds import build_querier, metric_names, prepare
+from statcore.queriers import ContainerMetricQuerier, QueryStrategy
+from statcore.queriers.container import CONTAINER_SERIES, DEVICE_SERIES
 from statcore_memory import MemoryMetrics
 
 ONE = "6f1b3c9e-0a52-4a57-9d3e-0c8f8f0e9b11"
@@ -51,6 +53,64 @@ def test_a_class_that_crashes_is_named() -> None:
         build_querier(NODE, {"metric_name": "crash"})
     with pytest.raises(InputError, match="metric_name is empty"):
         build_querier(CONTAINER, {"metric_name": ""})
+
+
+class Metric(enum.Enum):
+    """An enumeration of metrics."""
+
+    SHARE = "cache_share"
+
+
+@attrs.define(kw_only=True)
+class Counted(Known):
+    """A querier of a series, which counts the calls of its methods."""
+
+    metric_name: object = "cache_util"
+    series: str = "m"
+    calls: list[str] = attrs.field(factory=list[str], init=False)
+
+    def name(self) -> str:
+        """Count the call."""
+        self.calls.append("name")
+        return self.series
+
+    def query_strategy(self) -> QueryStrategy:
+        """Count the call."""
+        self.calls.append("query_strategy")
+        return super().query_strategy()
+
+
+@pytest.mark.parametrize(
+    ("fields", "units", "unit"),
+    [
+        ({"metric_name": "x"}, {"x": "bytes"}, "bytes"),
+        ({}, {"cache_util": "1"}, "1"),
+        ({"metric_name": Metric.SHARE}, {"cache_share": "1"}, "1"),
+        ({"metric_name": "cache_util"}, {}, ""),
+        ({"metric_name": "cuda_util", "series": CONTAINER_SERIES}, {}, "percent"),
+        ({"metric_name": "cuda_mem", "series": DEVICE_SERIES}, {}, "bytes"),
+        ({"metric_name": "odd", "series": CONTAINER_SERIES}, {}, ""),
+        ({"metric_name": None}, {}, ""),
+    ],
+)
+def test_a_query_has_a_unit_where_it_is_known(fields: dict[str, Any], units: dict[str, str], unit: str) -> None:
+    """It is that of the kind for the metric, given or not; names say the unit in the series of agents only."""
+    querier = Counted(**fields)
+    prepared = prepare(querier, units)
+    assert unit == prepared.unit
+    assert fields.get("series", "m") == prepared.querier.query.name
+    assert ["name", "query_strategy"] == querier.calls
+
+
+def test_a_metric_that_cannot_be_read_has_no_unit() -> None:
+    """The attribute of a third party's class may fail."""
+
+    class Failing(Known):
+        @property
+        def metric_name(self) -> str:
+            raise KeyError("metric")
+
+    assert "" == prepare(Failing(), {"": "bytes"}).unit
 
 
 @attrs.frozen(kw_only=True)

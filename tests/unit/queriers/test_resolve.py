@@ -15,6 +15,7 @@ from tests.support.graphql_host import Host
 
 from statcore.errors import InputError, PluginError, UnsupportedError
 from statcore.model import QueryTimeRange
+from statcore.plugins.querier_kinds import prepare
 from statcore.promql import utilization_query, utilization_text
 from statcore.queriers import LabelMatcher, MetricQuery, QueryStrategy, UtilizationMetricQuerier, coalesce, resolve
 from statcore.queriers.interface import PreparedQuerier
@@ -147,10 +148,12 @@ async def test_a_read_of_many_queriers_calls_each_method_once() -> None:
 
 
 async def test_a_graphql_request_calls_each_method_once() -> None:
-    """The key of the loader, the batches and the backend share the resolved query."""
+    """The unit, the key of the loader, the batches, the backend and the text share the resolved query."""
     context = Host(metrics=MemoryMetrics()).context()
     queriers = [counted(host) for host in "aab"]
-    await asyncio.gather(*(load_utilization(context, querier, start="0", end="60", step="60") for querier in queriers))
+    queries = [prepare(querier, {}) for querier in queriers]
+    answers = await asyncio.gather(*(load_utilization(context, query, start="0", end="60", step="60") for query in queries))
+    assert all(answer.text() for answer in answers)
     assert [ONCE] * 3 == [querier.calls for querier in queriers]
 
 

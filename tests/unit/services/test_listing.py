@@ -19,7 +19,8 @@ from statcore.model import StatisticsBatch
 from statcore.model.inventory import EndpointRecord, KernelRecord, ReplicaRecord, SessionRecord
 from statcore.runtime import Runtime
 from statcore.scopes import Scope, confine
-from statcore.services.listing import AGENTS, ENDPOINTS, KERNELS, SESSIONS, Figures, ListPage, ObjectKind, ObjectListing
+from statcore.services.figures import Figures
+from statcore.services.listing import AGENTS, ENDPOINTS, KERNELS, SESSIONS, ListPage, ObjectKind, ObjectListing
 from statcore.statistics import StatisticsRepository, StatisticsStatefulSource
 from statcore_memory import MemoryInventory, MemoryMetrics, MemoryStatistics
 
@@ -349,11 +350,12 @@ async def test_a_confined_list_has_and_counts_only_its_scope() -> None:
     assert [] == ids(await mine.read(KERNELS, filters=[f"kernel_id={KERNEL_3}"]))
     assert [REPLICA, KERNEL_2] == ids(await mine.read(KERNELS, sort="-mem_bytes", after=cursor))
     (endpoint,) = (await mine.read(ENDPOINTS, figures=True)).items
-    assert (Figures(), ()) == (endpoint.figures, endpoint.kernel_ids)
+    unknown = f"session {SESSION_2} of a replica is not known"
+    assert (Figures(problem=unknown), ()) == (endpoint.figures, endpoint.kernel_ids)
 
 
 async def test_what_cannot_be_read_is_not_known() -> None:
-    """A bad metric leaves the other figures; an entry that cannot be read at all is a problem."""
+    """A bad metric is a problem beside the other figures; an entry that cannot be read at all has no figures."""
     store = Planted(
         {
             KERNEL_1: Lazy({"bad_util": 1, "mem": {"current": "5"}}),
@@ -366,13 +368,38 @@ async def test_what_cannot_be_read_is_not_known() -> None:
     agents = await listing_of(store).read(AGENTS, figures=True)
 
     assert [
-        Figures(mem_bytes=5, age_s=2.5),
+        Figures(mem_bytes=5, age_s=2.5, problem="bad_util holds garbage"),
         Figures(age_s=2.5, problem="nothing can be read"),
         Figures(age_s=2.5),
     ] == [item.figures for item in kernels.items]
     assert [Figures(age_s=2.5, problem="the node is garbage"), Figures(age_s=2.5)] == [
         item.figures for item in agents.items
     ]
+
+
+@pytest.mark.parametrize(
+    ("entry", "faults"),
+    [
+        ({"cpu_util": {"pct": "x"}, "mem": 5}, {"cpu_util.pct": "x", "mem.current": 5}),
+        ({"mem": {"current": "nan"}, "cuda_util": {"pct": []}}, {"mem.current": "nan", "cuda_util.pct": []}),
+        ({"mem": {"current": None}, "net_rx": {}, "disk": 5}, {}),
+    ],
+)
+async def test_an_unreadable_number_differs_from_a_missing_one(entry: dict[str, Any], faults: dict[str, Any]) -> None:
+    """Only the first is a problem, beside the problem of the whole entry."""
+    messages = [f"{field} is {value!r}, not the text of a finite number" for field, value in faults.items()]
+    assert Figures(problem="; ".join(messages) or None) == Figures.of_entry(entry)
+    assert Figures(problem="; ".join(["it is old", *messages])) == Figures.of_entry(entry, problem="it is old")
+
+
+async def test_a_sum_without_a_replica_is_a_problem() -> None:
+    """An endpoint has the figures of the sessions that the inventory knows."""
+    listing = listing_of(Planted({KERNEL_3: {"mem": {"current": "7"}}}))
+    inventory = cast("MemoryInventory", listing.inventory)
+    replicas = tuple(ReplicaRecord(replica_id=id_, session_id=id_) for id_ in (SESSION_2, REPLICA))
+    inventory.register_endpoint(EndpointRecord(endpoint_id=ENDPOINT, replicas=replicas))
+    (endpoint,) = (await listing.read(ENDPOINTS, figures=True)).items
+    assert Figures(mem_bytes=7, age_s=2.5, problem=f"session {REPLICA} of a replica is not known") == endpoint.figures
 
 
 async def test_agents_without_known_owners_are_listed() -> None:

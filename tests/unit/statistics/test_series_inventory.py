@@ -85,7 +85,7 @@ async def test_a_clock_without_a_zone_is_refused() -> None:
 async def test_a_kernel_is_known_by_any_metric() -> None:
     """No metric is there for every kernel. A capacity alone does not make a kernel, nor does a process."""
     metrics = MemoryMetrics()
-    owners = [{label: owner or "undefined" for label, owner in kernel(number).owners.items()} for number in (1, 2, 3, 4)]
+    owners = [{label: owner or "undefined" for label, owner in kernel(number).labels.items()} for number in (1, 2, 3, 4)]
     samples = [
         (SERIES, {"container_metric_name": "mem", "value_type": "current", **owners[0]}, 1.0),
         (SERIES, {"container_metric_name": "cuda_util", "value_type": "current", **owners[1]}, float("nan")),
@@ -240,7 +240,7 @@ async def test_series_of_other_sessions_are_ignored() -> None:
 
 async def test_series_without_samples_are_ignored() -> None:
     """Some backends return them."""
-    labels = {label: str(owner) for label, owner in kernel(1).owners.items()}
+    labels = {label: str(owner) for label, owner in kernel(1).labels.items()}
     backend = answering(Series(labels=labels, timestamps=array("d"), values=array("d")))
     assert Page(items=[], total_count=0) == await inventory_at(backend).list_sessions()
     assert [None] == await inventory_at(backend).find_sessions([str(kernel(1).session_id)])

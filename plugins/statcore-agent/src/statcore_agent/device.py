@@ -9,10 +9,9 @@ from attrs.validators import optional
 
 from statcore import QueryStrategy, UtilizationMetricQuerier
 from statcore.model import check_label_value, check_one_of
+from statcore.queriers.container import DEVICE_METRIC_LABEL, DEVICE_SERIES
 from statcore_agent.counters import ValueType, strategy_of
 
-DEVICE_SERIES: Final = "backendai_device_utilization"
-DEVICE_METRIC_LABEL: Final = "device_metric_name"
 _OWNERS: Final = ("agent_id", "device_id")
 
 

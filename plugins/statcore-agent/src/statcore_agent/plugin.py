@@ -5,9 +5,10 @@ from __future__ import annotations
 import attrs
 
 from statcore.plugins import QuerierSpec, hookimpl
+from statcore.queriers.container import DEVICE_METRIC_LABEL, DEVICE_SERIES, PROCESS_METRIC_LABEL, PROCESS_SERIES
 from statcore_agent.counters import UNITS
-from statcore_agent.device import DEVICE_METRIC_LABEL, DEVICE_SERIES, AgentDeviceMetricQuerier
-from statcore_agent.process import PROCESS_METRIC_LABEL, PROCESS_SERIES, ProcessMetricQuerier
+from statcore_agent.device import AgentDeviceMetricQuerier
+from statcore_agent.process import ProcessMetricQuerier
 
 STATCORE_PLUGIN_API = 1
 

@@ -10,10 +10,9 @@ from attrs.validators import optional
 
 from statcore import QueryStrategy, UtilizationMetricQuerier
 from statcore.model import check_label_value, check_one_of, check_whole_number, optional_uuid
+from statcore.queriers.container import PROCESS_METRIC_LABEL, PROCESS_SERIES
 from statcore_agent.counters import ValueType, strategy_of
 
-PROCESS_SERIES: Final = "backendai_process_utilization"
-PROCESS_METRIC_LABEL: Final = "process_metric_name"
 _OWNERS: Final = ("kernel_id", "session_id", "agent_id", "user_id", "project_id", "container_id", "pid")
 
 

@@ -15,13 +15,12 @@ from rich.filesize import decimal
 
 from statcore.queriers.container import OWNER_LABELS
 from statcore.runtime import Runtime
+from statcore.services.figures import FIGURES, Figures
 from statcore.services.listing import (
     AGENTS,
     ENDPOINTS,
-    FIGURES,
     SESSIONS,
     SORTS,
-    Figures,
     ListedObject,
     ListPage,
     ObjectKind,

@@ -23,7 +23,7 @@ def _build(spec: QuerierSpec) -> click.Command:
         settings = CommandContext.of(click.get_current_context()).settings
         with plugin_code():
             expression = utilization_query(
-                options.build(values),
+                options.build(values).querier,
                 rate_interval=settings.rate_interval.value,
                 normalization_interval_s=settings.normalization_interval_s,
             )

@@ -32,9 +32,9 @@ def _build(spec: QuerierSpec) -> click.Command:
     def answer(output_format: str, *, local: bool, **values: Any) -> None:  # noqa: ANN401 - what click parsed
         context = CommandContext.of(click.get_current_context())
         points = read_range(values, datetime.now(UTC))
-        querier = options.build(values)
+        querier, unit = options.build(values)
         result = run(_query(context, querier, points), doing=f"querying {spec.name}")
-        write_matrix(output_format, result, points.whole, unit=options.unit(values, querier), local=local)
+        write_matrix(output_format, result, points.whole, unit=unit, local=local)
         known = {label for series in result.series for label in series.labels}
         if result.series and (unknown := [label for label in values["group_by"] if label not in known]):
             click.echo(f"statcore: no series has a label {' or '.join(map(printable, unknown))} to group by", err=True)

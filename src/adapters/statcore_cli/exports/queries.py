@@ -14,7 +14,7 @@ from statcore.errors import InputError, UnsupportedError
 from statcore.model.statistics import has_bound
 from statcore.plugins.fields import FieldType, QuerierField
 from statcore.plugins.hooks import QuerierSpec
-from statcore.plugins.querier_kinds import METRIC_FIELD, answered_unit, build_querier
+from statcore.plugins.querier_kinds import METRIC_FIELD, build_querier, prepare
 from statcore.promql.syntax import Expression
 from statcore.promql.utilization import utilization_query
 from statcore.queriers.interface import MetricQuery, PreparedQuerier, resolve
@@ -117,14 +117,15 @@ def exported_queries(spec: QuerierSpec, metrics: Sequence[str]) -> Iterator[Expo
             values = {**example, **{field.name: choice for field, choice in zip(chosen, choices, strict=True)}}
             values |= {METRIC_FIELD: metric} if metric else {}
             try:
-                query = resolve(build_querier(spec, values))
+                prepared = prepare(build_querier(spec, values), spec.units)
             except InputError:
                 continue
+            query = prepared.querier.query
             yield ExportedQuery(
                 kind=spec.name,
                 metric=metric,
                 choices=choices,
-                unit=answered_unit(spec.units, metric, query.strategy),
+                unit=prepared.unit,
                 query=query,
                 owners=tuple(_owners(spec, values, query)),
             )

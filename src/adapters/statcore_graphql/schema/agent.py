@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from typing import Any, Self, cast
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Final, Self, cast
 
 import strawberry
 from strawberry.scalars import JSON
@@ -11,13 +11,15 @@ from strawberry.scalars import JSON
 from statcore import services
 from statcore.model.inventory import AgentRecord
 from statcore.model.numbers import finite_number
-from statcore.model.statistics import decode_entry, shown_value
+from statcore.model.statistics import Problem, ProblemKind, decode_entry, shown_value
 from statcore.services import AGENTS
 from statcore_graphql.outcomes import Outcome
 from statcore_graphql.schema.figures import STARTED_AT, Figures, figures_field, read_entry, rfc3339
 from statcore_graphql.schema.loaded import LoadedField, Shown, only_outcome, statistics_field
 
 _LOADER = "AgentStatistics.by_agent"
+_UNITS: Final = {"bps": "bytes/s", "msec": "ms"}
+"""The units that agents write in another way than queriers; they write bps for bytes per second."""
 _OWNER = "Its owner; null for an agent of nobody or of everybody."
 
 
@@ -45,7 +47,7 @@ class Device:
     current: float | None
     capacity: float | None = strawberry.field(description="The bound of the current value; null where there is none.")
     pct: float | None
-    unit: str | None = strawberry.field(description="The unit of the current value and the capacity, as agents write it.")
+    unit: str | None = strawberry.field(description="The unit of the current value and the capacity, such as `bytes/s`.")
 
 
 def _show_devices(
@@ -57,41 +59,42 @@ def _show_devices(
         return None, ()
     value, problems = decode_entry(entry)
     by_metric = _shown(value).get("devices")
-    found = [] if problem is None else [((), problem)]
-    found += [((), other) for path, other in problems if path[:1] == ("devices",)]
-    return list(_devices(by_metric)), found
+    found = [] if problem is None else [problem]
+    found += [other for path, other in problems if path[:1] == ("devices",)]
+    faults: list[str] = []
+    devices = list(_devices(by_metric, faults))
+    found += [Problem(ProblemKind.MALFORMED, message=fault) for fault in faults]
+    return devices, [((), each) for each in found]
 
 
-def _devices(by_metric: object) -> Iterator[Device]:
-    """Yield the devices of each metric, in the order of their names; parts of another form are left out."""
-    for metric, by_device in sorted(_items(by_metric)):
-        for device_id, fields in sorted(_items(by_device)):
-            if isinstance(fields, dict):
-                values = cast("dict[str, object]", fields)
-                numbers = {name: finite_number(values.get(name)) for name in ("current", "capacity", "pct")}
-                unit = values.get("unit_hint")
-                yield Device(
-                    metric=metric,
-                    device_id=device_id,
-                    unit=unit if isinstance(unit, str) else None,
-                    **{name: None if number is None else float(number) for name, number in numbers.items()},
-                )
+def _devices(by_metric: object, faults: list[str]) -> Iterator[Device]:
+    """Yield the devices of each metric, in the order of their names, and add what cannot be read to `faults`."""
+    for metric, by_device in sorted(_items("devices", by_metric, faults)):
+        for device_id, fields in sorted(_items(metric, by_device, faults)):
+            if not isinstance(fields, dict):
+                faults.append(f"{metric} of device {device_id} is a {type(fields).__name__}, not an object")
+                continue
+            values = cast("dict[str, object]", fields)
+            numbers: dict[str, float | None] = {}
+            for name in ("current", "capacity", "pct"):
+                value = values.get(name)
+                number = finite_number(value)
+                numbers[name] = None if number is None else float(number)
+                if number is None and value is not None:
+                    faults.append(
+                        f"{metric}.{name} of device {device_id} is {value!r:.100}, not the text of a finite number"
+                    )
+            hint = values.get("unit_hint")
+            unit = _UNITS.get(hint, hint) if isinstance(hint, str) else None
+            yield Device(metric=metric, device_id=device_id, unit=unit, **numbers)
 
 
-def _items(value: object) -> Iterable[tuple[str, object]]:
-    return cast("dict[str, object]", value).items() if isinstance(value, dict) else ()
-
-
-def _record_field(text: Callable[[AgentRecord], str | None], *, description: str) -> Any:  # noqa: ANN401 - Strawberry's
-    """Return a field with a text of the agent's record, which pages of ids do not have."""
-
-    def show(_: object, outcomes: Sequence[Outcome], /, *, encoded: bool, fields: Sequence[str] | None = None) -> Shown:
-        del encoded, fields
-        record = only_outcome(outcomes).value
-        return None if record is None else text(record), ()
-
-    loaded = LoadedField(loader="AgentRecords.by_agent", keys=lambda agent: (agent.agent_id,), show=show)
-    return loaded.field(description=description, of=str | None)
+def _items(name: str, value: object, faults: list[str]) -> Iterable[tuple[str, object]]:
+    if isinstance(value, dict):
+        return cast("dict[str, object]", value).items()
+    if value is not None:
+        faults.append(f"{name} is a {type(value).__name__}, not an object of devices")
+    return ()
 
 
 @strawberry.type(description="An agent: a node that runs kernels.")
@@ -99,11 +102,10 @@ class Agent:
     """An agent."""
 
     agent_id: str
+    user_id: str | None = strawberry.field(default=None, description=_OWNER)
+    project_id: str | None = strawberry.field(default=None, description=_OWNER)
+    started_at: str | None = strawberry.field(default=None, description=STARTED_AT)
     listed: strawberry.Private[services.Figures | None] = None
-
-    user_id: str | None = _record_field(lambda record: record.user_id, description=_OWNER)
-    project_id: str | None = _record_field(lambda record: record.project_id, description=_OWNER)
-    started_at: str | None = _record_field(lambda record: rfc3339(record.started_at), description=STARTED_AT)
 
     figures: Figures | None = figures_field(AGENTS, _LOADER, keys=lambda agent: (agent.agent_id,), read=read_entry)
 
@@ -125,7 +127,13 @@ class Agent:
     @classmethod
     def of(cls, record: AgentRecord, listed: services.Figures | None = None) -> Self:
         """Convert a record of the inventory, with the figures that a list is sorted by."""
-        return cls(agent_id=record.agent_id, listed=listed)
+        return cls(
+            agent_id=record.agent_id,
+            user_id=record.user_id,
+            project_id=record.project_id,
+            started_at=rfc3339(record.started_at),
+            listed=listed,
+        )
 
 
 @strawberry.type(description="A page of the agents.")

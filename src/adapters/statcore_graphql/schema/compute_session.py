@@ -14,7 +14,7 @@ from statcore.errors import InputError
 from statcore.model.batch import StatisticsBatch
 from statcore.model.inventory import KernelRecord, SessionRecord
 from statcore.model.statistics import Entry, Problem
-from statcore.plugins.querier_kinds import answered_unit
+from statcore.plugins.querier_kinds import prepare
 from statcore.queriers import ContainerMetricQuerier
 from statcore.queriers.container import UNITS
 from statcore.services import KERNELS, SESSIONS
@@ -35,7 +35,7 @@ from statcore_graphql.schema.loaded import (
 from statcore_graphql.schema.utilization import UTILIZATION_LOADER, Utilization, load_utilization
 
 _KERNEL_LOADER = "KernelStatistics.by_kernel"
-_OWNER = "The owner of its kernels; null where it is not known, or where they have several."
+_OWNER = "The owner of its kernels, as far as their owners are known; null where none is known, or where they have several."
 
 
 @strawberry.type(description="A process of a kernel; null is a number that is not known.")
@@ -56,7 +56,8 @@ def _show_processes(
     _: object, outcomes: Sequence[Outcome], /, *, encoded: bool, fields: Sequence[str] | None = None
 ) -> Shown:
     del encoded, fields
-    return [Process.of(process) for process in only_outcome(outcomes).value], ()
+    found: processes.ProcessList = only_outcome(outcomes).value
+    return [Process.of(process) for process in found.processes], () if found.problem is None else [((), found.problem)]
 
 
 @strawberry.type(description="A kernel: one container, of a session or by itself.")
@@ -148,7 +149,7 @@ def _show_session(
 
 
 def _only(ids: Iterable[str | None]) -> str | None:
-    """Return the id that is known, or None where none or several are."""
+    """Return the only id that is known, or None where none or several are known."""
     known = {id_ for id_ in ids if id_ is not None}
     return known.pop() if len(known) == 1 else None
 
@@ -199,8 +200,7 @@ class ComputeSession:
     ) -> Utilization | None:
         """Query the sum over the session's kernels."""
         querier = ContainerMetricQuerier(metric_name=metric_name, value_type=value_type, session_id=self.session_id)
-        unit = answered_unit(UNITS, querier.metric_name, querier.query_strategy())
-        return await load_utilization(info.context, querier, unit=unit, start=start, end=end, step=step)
+        return await load_utilization(info.context, prepare(querier, UNITS), start=start, end=end, step=step)
 
     @classmethod
     def of(cls, record: SessionRecord, listed: services.Figures | None = None) -> Self:

@@ -69,9 +69,8 @@ def figures_field(
         if entry is None:
             return None, ()
         figures: services.Figures = kind.figures(entry, age_s=None, problem=None)
-        if problem is None and figures.problem is not None:
-            problem = Problem(ProblemKind.MALFORMED, message=figures.problem)
-        return Figures.of(figures), () if problem is None else [((), problem)]
+        unreadable = figures.problem and Problem(ProblemKind.MALFORMED, message=figures.problem)
+        return Figures.of(figures), [((), found) for found in (problem, unreadable) if found]
 
     return LoadedField(loader=loader, keys=lambda root: () if _is_listed(root) else keys(root), show=show).field(
         description="Its main figures, or null when none is known. A list that is sorted by a figure has them already.",

@@ -38,14 +38,14 @@ from strawberry.schema.schema import StrawberryGraphQLCoreExecutionContext
 from strawberry.schema.schema_converter import GraphQLCoreConverter
 from strawberry.types.field import StrawberryField
 
-from statcore.concurrency import in_turns, run_concurrently
+from statcore.concurrency import give_way, in_turns, run_concurrently
 from statcore_graphql.batch_loader import BatchLoader, Request
 from statcore_graphql.context import FieldProblem, GraphQueryContext
 from statcore_graphql.schema.encoding import encode_response
 from statcore_graphql.schema.loaded import LOADED, LoadedField
 
-_ITEMS_PER_TURN: Final = 64
-"""How many items of a list are completed in one turn of the event loop."""
+_OBJECTS_PER_TURN: Final = 64
+"""How many objects are completed in one turn of the event loop: items of a list, and objects in them."""
 _ITEMS_PER_REQUEST: Final = 1_000
 """The keys of how many items are listed in one turn of the event loop."""
 _TYPENAME: Final = "__typename"
@@ -55,12 +55,25 @@ _OutputType: TypeAlias = Any
 _Place: TypeAlias = tuple[Any, str | int] | None
 """The place of a value in the answer: the place of its object or list, and its name or position there."""
 _Keys: TypeAlias = dict[BatchLoader[Any], list[Hashable]]
-_Complete: TypeAlias = Callable[[Any, _Place, list[FieldProblem]], object]
-"""Returns a field's value for an item that is at a place, and adds the problems of the value."""
+_Complete: TypeAlias = "Callable[[Any, _Place, _Tally], object]"
+"""Returns a field's value for an item that is at a place, and adds its problems and its objects to a tally."""
 
 
 class _LeftToGraphQLCoreError(Exception):
     """The plan cannot complete an item."""
+
+
+@attrs.define
+class _Tally:
+    """What was found while items were completed.
+
+    Attributes:
+        objects: how many objects were completed.
+        problems: the problems of their values.
+    """
+
+    objects: int = 0
+    problems: list[FieldProblem] = attrs.field(factory=list[FieldProblem], init=False)
 
 
 @attrs.frozen
@@ -77,9 +90,10 @@ class _Plan:
     loads: list[tuple[LoadedField, BatchLoader[Any]]] = attrs.field(factory=list[Any], init=False)
     lists: list[tuple[Callable[[Any], Any], _Plan]] = attrs.field(factory=list[Any], init=False)
 
-    def complete(self, item: object, place: _Place, problems: list[FieldProblem]) -> dict[str, object]:
+    def complete(self, item: object, place: _Place, tally: _Tally) -> dict[str, object]:
         """Return the selected fields of an item."""
-        return {name: complete(item, (place, name), problems) for name, complete in self.fields.items()}
+        tally.objects += 1
+        return {name: complete(item, (place, name), tally) for name, complete in self.fields.items()}
 
     def keys_of(self, items: Sequence[Any]) -> _Keys:
         """Return the keys that the items need from each loader; an item or a list that is None needs none."""
@@ -94,7 +108,7 @@ class _Plan:
 
 
 class ListExecutor(StrawberryGraphQLCoreExecutionContext):
-    """Completes lists by plans where their items have one, and gives way to the event loop after every 64 items.
+    """Completes lists by plans where their items have one, and gives way to the event loop after every 64 objects.
 
     A cancelled execution leaves no coroutine that was never awaited.
     """
@@ -194,16 +208,18 @@ class ListExecutor(StrawberryGraphQLCoreExecutionContext):
         for key in path.as_list():
             list_place = (list_place, key)
         in_lists, in_text = list[list[Any]](), list[bytes]()
-        problems: list[FieldProblem] = []
+        tally = _Tally()
         position = 0
-        async for turn in in_turns(items, size=_ITEMS_PER_TURN):
-            completed = await self._complete_turn(plan, turn, position, list_place, complete_item, problems)
-            position += len(turn)
+        while position < len(items):
+            if position:
+                await give_way()
+            completed = await self._complete_turn(plan, items, position, list_place, complete_item, tally)
+            position += len(completed)
             if self.context_value.encoded:
                 in_text.append(encode_response(completed)[1:-1])
             else:
                 in_lists.append(completed)
-        self.context_value.problems.extend(problems)  # not before, because an error may make the list null
+        self.context_value.problems.extend(tally.problems)  # not before, because an error may make the list null
         return msgspec.Raw(b"[%b]" % b",".join(in_text)) if self.context_value.encoded else list(chain(*in_lists))
 
     async def _complete_turn(
@@ -213,22 +229,25 @@ class ListExecutor(StrawberryGraphQLCoreExecutionContext):
         first: int,
         list_place: _Place,
         complete_item: Callable[[object, int], Coroutine[Any, Any, object]],
-        problems: list[FieldProblem],
+        tally: _Tally,
     ) -> list[Any]:
+        """Return the completed items from the position `first` on, as many as one turn has."""
         completed: list[Any] = []
         incomplete: list[int] = []
-        for number, item in enumerate(items):
-            of_item: list[FieldProblem] = []
+        last_object = tally.objects + _OBJECTS_PER_TURN
+        for position in range(first, len(items)):
+            known = len(tally.problems)
             try:
-                completed.append(plan.complete(item, (list_place, first + number), of_item))
+                completed.append(plan.complete(items[position], (list_place, position), tally))
             except Exception:  # noqa: BLE001 - graphql-core meets it again, and makes it the error of its field
+                del tally.problems[known:]
                 completed.append(None)
-                incomplete.append(number)
-            else:
-                problems.extend(of_item)
-        values = await run_concurrently(complete_item(items[number], first + number) for number in incomplete)
-        for number, value in zip(incomplete, values, strict=True):
-            completed[number] = value
+                incomplete.append(position)
+            if tally.objects >= last_object:
+                break
+        values = await run_concurrently(complete_item(items[position], position) for position in incomplete)
+        for position, value in zip(incomplete, values, strict=True):
+            completed[position - first] = value
         return completed
 
     def _plan_of_items(self, item_type: _OutputType, details: FieldDetailsList) -> _Plan | None:
@@ -247,7 +266,7 @@ class ListExecutor(StrawberryGraphQLCoreExecutionContext):
     def _plan_field(self, parent: GraphQLObjectType, details: FieldDetailsList, plan: _Plan) -> _Complete | None:
         node = details[0].node
         if node.name.value == _TYPENAME:
-            return lambda _item, _place, _problems: parent.name
+            return lambda _item, _place, _tally: parent.name
         graphql_field = parent.fields[node.name.value]
         field: StrawberryField | None = graphql_field.extensions.get(GraphQLCoreConverter.DEFINITION_BACKREF)
         if field is None or field.extensions:
@@ -275,7 +294,7 @@ class ListExecutor(StrawberryGraphQLCoreExecutionContext):
         type_, _ = _nullable(output_type)
         is_list = isinstance(type_, GraphQLList)
         if is_leaf_type(type_):
-            return lambda value, _place, _problems: value
+            return lambda value, _place, _tally: value
         plan = self._plan_of_items(_inner(type_) if is_list else type_, details)
         if plan is None or plan.loads or plan.lists:  # what is loaded for a loaded object is left to graphql-core
             return None
@@ -318,7 +337,7 @@ async def _request_in_turns(plan: _Plan, items: Sequence[Any]) -> list[Request]:
 
 
 def _attribute(read: Callable[[Any], Any], leaf: GraphQLLeafType, *, required: bool) -> _Complete:
-    def complete(item: object, _place: _Place, _problems: list[FieldProblem]) -> object:
+    def complete(item: object, _place: _Place, _tally: _Tally) -> object:
         value = read(item)
         if value is None and not required:
             return None
@@ -333,22 +352,22 @@ def _attribute(read: Callable[[Any], Any], leaf: GraphQLLeafType, *, required: b
 def _loaded(
     field: LoadedField, loader: BatchLoader[Any], arguments: dict[str, Any], inner: _Complete, *, encoded: bool
 ) -> _Complete:
-    def complete(item: object, place: _Place, problems: list[FieldProblem]) -> object:
+    def complete(item: object, place: _Place, tally: _Tally) -> object:
         outcomes = [loader.loaded(key) for key in field.keys(item)]
         if None in outcomes:
             raise _LeftToGraphQLCoreError
         value, found = field.show(item, cast("Any", outcomes), encoded=encoded, **arguments)
         if found:
             path = _path(place)
-            problems.extend(([*path, *part], problem) for part, problem in found)
-        return None if value is None else inner(value, place, problems)
+            tally.problems.extend(([*path, *part], problem) for part, problem in found)
+        return None if value is None else inner(value, place, tally)
 
     return complete
 
 
 def _objects(read: Callable[[Any], Any], plan: _Plan) -> _Complete:
-    def complete(item: object, place: _Place, problems: list[FieldProblem]) -> object:
-        return [plan.complete(child, (place, position), problems) for position, child in enumerate(read(item))]
+    def complete(item: object, place: _Place, tally: _Tally) -> object:
+        return [plan.complete(child, (place, position), tally) for position, child in enumerate(read(item))]
 
     return complete
 

@@ -12,9 +12,8 @@ from statcore import plugins
 from statcore.errors import InputError
 from statcore.model.results import MatrixResult
 from statcore.model.time import QueryTimeRange
-from statcore.ports.promql import as_promql
+from statcore.ports.promql import as_promql, promql_text_of
 from statcore.promql import check_points
-from statcore.scopes import ConfinedMetrics
 from statcore.services import PresetService
 from statcore_graphql.context import GraphQueryContext
 from statcore_graphql.schema.utilization import Utilization
@@ -81,8 +80,8 @@ async def load_preset(
     promql = service.promql(name, time_range=time_range, labels=filled_in, group_labels=group_labels, window=window)
     loader = context.dataloader_manager.get_loader(context, PRESET_LOADER)
     result: MatrixResult = await loader.load((promql, time_range))
-    text = context.metrics.confined_text(promql) if isinstance(context.metrics, ConfinedMetrics) else promql
-    return Utilization.of(result, context, promql=str(text), unit=None)  # the encoder takes no subclass of str
+    # The encoder takes no subclass of str.
+    return Utilization.of(result, context, promql=lambda: str(promql_text_of(context.metrics, promql)))
 
 
 def _read_labels(labels: object) -> Mapping[str, str | Sequence[str]]:

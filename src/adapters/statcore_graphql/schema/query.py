@@ -12,14 +12,12 @@ from strawberry.scalars import JSON
 
 from statcore.concurrency import in_turns
 from statcore.errors import InputError, UnsupportedError
-from statcore.model.inventory import AgentRecord, Page
+from statcore.model.inventory import Page
 from statcore.model.text import id_text
 from statcore.model.time import QueryTimeRange
-from statcore.plugins.querier_kinds import METRIC_FIELD, answered_unit, build_querier, metric_names
+from statcore.plugins.querier_kinds import build_querier, metric_names, prepare
 from statcore.ports import InventoryPort, OwnerInventoryPort
-from statcore.ports.inventory import list_kernels, owner_inventory
-from statcore.queriers import resolve
-from statcore.queriers.interface import PreparedQuerier
+from statcore.ports.inventory import list_agent_records, list_kernels, owner_inventory
 from statcore.services import AGENTS, ENDPOINTS, KERNELS, SESSIONS, SORTS, Figures, ObjectKind, ObjectListing
 from statcore_graphql.context import GraphQueryContext
 from statcore_graphql.schema.agent import Agent, AgentList
@@ -84,7 +82,7 @@ class Query:
     @strawberry.field(description="The kernel with an id; null when there is none.")
     async def kernel(self, info: _Info, kernel_id: str) -> Kernel | None:
         """Read from the inventory."""
-        (record,) = await _owners(info.context.inventory).find_kernels([id_text(kernel_id)])
+        (record,) = await _with_lookup(info.context.inventory).find_kernels([id_text(kernel_id)])
         return None if record is None else Kernel.of(record)
 
     @strawberry.field(description="The inference endpoint with an id; null when there is none.")
@@ -96,7 +94,7 @@ class Query:
     @strawberry.field(description="The agent with an id; null when there is none.")
     async def agent(self, info: _Info, agent_id: str) -> Agent | None:
         """Read from the inventory."""
-        (record,) = await _owners(info.context.inventory).find_agents([agent_id])
+        (record,) = await _with_lookup(info.context.inventory).find_agents([agent_id])
         return None if record is None else Agent.of(record)
 
     @strawberry.field(description=f"A page of the kernels, with those that are in no session. {_PAGING}")
@@ -143,7 +141,7 @@ class Query:
     ) -> AgentList | None:
         """Read from the inventory."""
         page = _PageArguments(limit, offset, sort, filters, after)
-        read = await page.read(info.context, AGENTS, partial(_list_agents, info.context.inventory))
+        read = await page.read(info.context, AGENTS, partial(list_agent_records, info.context.inventory))
         items = await _as_objects(Agent.of, read.items)
         return AgentList(items=items, total_count=read.total_count, next_cursor=read.next_cursor)
 
@@ -166,10 +164,9 @@ class Query:
         self, info: _Info, querier: str, selector: JSON, start: str, end: str, step: str
     ) -> Utilization | None:
         """Query the backend."""
-        spec, fields = info.context.plugins.querier(querier), _fields(selector)
-        built = PreparedQuerier(resolve(build_querier(spec, fields)))
-        unit = answered_unit(spec.units, str(fields.get(METRIC_FIELD) or ""), built.query.strategy)
-        return await load_utilization(info.context, built, unit=unit, start=start, end=end, step=step)
+        spec = info.context.plugins.querier(querier)
+        query = prepare(build_querier(spec, _fields(selector)), spec.units)
+        return await load_utilization(info.context, query, start=start, end=end, step=step)
 
     @strawberry.field(description="The named queries.")
     def presets(self, info: _Info) -> list[Preset]:
@@ -234,8 +231,10 @@ class Query:
 
     @strawberry.field(description="The limits of requests to this service.")
     def limits(self, info: _Info) -> list[Limit]:
-        """List the limits of the context."""
-        return [Limit(name=name, value=value) for name, value in info.context.limits.items()]
+        """List the limits that the context enforces, and those that the service enforces."""
+        context = info.context
+        limits = {**context.limits, "ids": context.max_ids, "points": context.max_points}
+        return [Limit(name=name, value=value) for name, value in limits.items()]
 
     @strawberry.field(description="The version of statcore.")
     def version(self) -> str:
@@ -270,20 +269,15 @@ async def _as_objects(
     return objects
 
 
-def _owners(inventory: InventoryPort) -> OwnerInventoryPort:
-    """Return an inventory that finds kernels and agents by id.
+def _with_lookup(inventory: InventoryPort) -> OwnerInventoryPort:
+    """Return an inventory as one that finds kernels and agents by id.
 
     Raises:
-        UnsupportedError: it does not.
+        UnsupportedError: it does not find them.
     """
-    if (known := owner_inventory(inventory)) is None:
-        raise UnsupportedError("the inventory does not find kernels and agents by id; take them from their list")
-    return known
-
-
-async def _list_agents(inventory: InventoryPort, *, limit: int, offset: int) -> Page[AgentRecord]:
-    page = await inventory.list_agents(limit=limit, offset=offset)
-    return Page(items=[AgentRecord(agent_id=agent_id) for agent_id in page.items], total_count=page.total_count)
+    if (with_lookup := owner_inventory(inventory)) is None:
+        raise UnsupportedError("the inventory cannot find kernels and agents by id; read kernel_list or agent_list instead")
+    return with_lookup
 
 
 @attrs.frozen

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
+from functools import partial
 from typing import Final, Self
 
 import strawberry
@@ -10,10 +12,9 @@ from strawberry.scalars import JSON
 
 from statcore.model.results import MatrixResult, MetricResponse, Series
 from statcore.model.time import QueryTimeRange
-from statcore.ports.promql import utilization_text_of
+from statcore.plugins.querier_kinds import PreparedQuery
+from statcore.ports.metrics import utilization_text_of
 from statcore.promql import check_points
-from statcore.queriers import UtilizationMetricQuerier, resolve
-from statcore.queriers.interface import PreparedQuerier
 from statcore_graphql.context import GraphQueryContext
 
 UTILIZATION_LOADER = "UtilizationMetrics.by_querier"
@@ -43,21 +44,36 @@ class Utilization:
     warnings: list[str]
     infos: list[str]
     partial: bool = strawberry.field(description="Whether the backend could not read all of its data.")
-    promql: str | None = strawberry.field(
-        description="The query of the series, with the matchers of what the caller may see; null where the backend has no"
-        " such text. Similar queries of one request are sent together, as one query for the series of all."
-    )
     unit: str | None = strawberry.field(description="The unit of the values, such as `bytes`; null where it is not known.")
+    text: strawberry.Private[Callable[[], str | None]]
+
+    @strawberry.field(
+        description="The query of the series, in the backend's language and with the matchers of what the caller may see;"
+        " null where the backend does not show it. Similar queries of one request are sent together, as one query for the"
+        " series of all."
+    )
+    def promql(self) -> str | None:
+        """Write the text only where it is selected."""
+        return self.text()
 
     @classmethod
-    def of(cls, result: MatrixResult, context: GraphQueryContext, *, promql: str | None, unit: str | None) -> Self:
-        """Convert a result; a caller who may see only a part gets no texts of warnings, which may have addresses."""
+    def of(
+        cls, result: MatrixResult, context: GraphQueryContext, *, promql: Callable[[], str | None], unit: str = ""
+    ) -> Self:
+        """Convert a result; a caller who may see only a part gets no texts of warnings, which may have addresses.
+
+        Args:
+            result: what the backend answered.
+            context: the request's context.
+            promql: returns the text of the query.
+            unit: the unit of the values, or "" if it is not known.
+        """
         warnings = list(result.warnings)
         if warnings and context.is_confined:
             _logger.warning("the metric backend warns: %s", "; ".join(warnings))
             warnings = [_WARNING]
         return cls(
-            promql=promql,
+            text=promql,
             unit=unit or None,
             series=[UtilizationSeries.of(series) for series in result.series],
             warnings=warnings,
@@ -67,17 +83,16 @@ class Utilization:
 
 
 async def load_utilization(
-    context: GraphQueryContext, querier: UtilizationMetricQuerier, *, start: str, end: str, step: str, unit: str = ""
+    context: GraphQueryContext, query: PreparedQuery, *, start: str, end: str, step: str
 ) -> Utilization:
-    """Return a querier's utilization; the queries of one request are sent together, and coalesced.
+    """Return the utilization that a query answers; the queries of one request are sent together, and coalesced.
 
     Args:
         context: the request's context.
-        querier: what to query.
+        query: what to query.
         start: the start of the range, as RFC 3339 or unix seconds.
         end: the end of the range.
         step: a duration.
-        unit: the unit of the values, or "" if it is not known.
 
     Raises:
         InputError: a time or the step cannot be read.
@@ -87,7 +102,6 @@ async def load_utilization(
     time_range = QueryTimeRange(start=start, end=end, step=step)
     check_points(time_range, context.max_points, reason=f"GraphQL answers at most {context.max_points}")
     loader = context.dataloader_manager.get_loader(context, UTILIZATION_LOADER, time_range=time_range)
-    prepared = PreparedQuerier(resolve(querier))
-    result: MatrixResult = await loader.load(prepared)
-    promql = utilization_text_of(context.metrics, prepared, rate_interval=context.rate_interval)
-    return Utilization.of(result, context, promql=promql, unit=unit)
+    result: MatrixResult = await loader.load(query.querier)
+    promql = partial(utilization_text_of, context.metrics, query.querier, rate_interval=context.rate_interval)
+    return Utilization.of(result, context, promql=promql, unit=query.unit)

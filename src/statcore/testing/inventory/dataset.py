@@ -82,6 +82,6 @@ class InventoryDataset:
 def container_samples(kernels: Iterable[KernelRecord]) -> Iterator[ScrapeSample]:
     """Return two series of each kernel as agents export them, for an inventory that reads series."""
     for kernel in kernels:
-        owners = {label: owner or UNKNOWN_OWNER for label, owner in kernel.owners.items()}
+        owners = {label: owner or UNKNOWN_OWNER for label, owner in kernel.labels.items()}
         for metric, value_type in (("mem", "current"), ("cpu_util", "current"), ("mem", "capacity")):
             yield CONTAINER_SERIES, {CONTAINER_METRIC_LABEL: metric, "value_type": value_type, **owners}, 1.0

@@ -1,0 +1,30 @@
+"""What an adapter can do: whether it has the methods of a port."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Sequence
+from functools import cache
+from typing import cast
+
+
+def implements(adapter: object, port: type[object]) -> bool:
+    """Return whether an adapter has all methods of a port.
+
+    A wrapper may delegate with `__getattr__`, which `isinstance` sees in some Python versions and not in others.
+    """
+    return not missing_methods(adapter, port)
+
+
+def missing_methods(adapter: object, port: type[object]) -> list[str]:
+    """Return the names of the methods of a port that an adapter does not have."""
+    return [name for name in methods(port) if not hasattr(adapter, name)]
+
+
+def methods(port: type[object]) -> Sequence[str]:
+    """Return the names of the methods of a port."""
+    return _methods(cast("Hashable", port))
+
+
+@cache
+def _methods(port: Hashable) -> Sequence[str]:
+    return [name for name in dir(port) if not name.startswith("_")]

@@ -1,0 +1,116 @@
+"""Processes of kernels, from the series of a metric backend."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any, Final
+
+import attrs
+import pytest
+from tests.support.graphql_host import kernel_id
+from tests.support.turns import counting_turns
+
+from statcore.model import Problem, ProblemKind
+from statcore.model.results import Sample, VectorResult
+from statcore.ports import ScrapeSample
+from statcore.queriers import UtilizationMetricQuerier
+from statcore.queriers.container import PROCESS_METRIC_LABEL, PROCESS_SERIES
+from statcore.statistics.processes import Process, ProcessList, read_processes
+from statcore_memory import MemoryMetrics
+
+LACKS: Final = Problem(ProblemKind.INCOMPLETE, message="the metric backend says that its answer may lack processes")
+
+
+@attrs.frozen(kw_only=True)
+class Backend(MemoryMetrics):
+    """A backend at a time, with notes on each answer."""
+
+    now: float = 90.0
+    notes: dict[str, Any] = attrs.field(factory=dict[str, Any])
+    clock: Any = attrs.field(init=False, default=attrs.Factory(lambda backend: lambda: backend.now, takes_self=True))
+
+    async def query_utilization_now(self, querier: UtilizationMetricQuerier, **options: Any) -> VectorResult:
+        """Add the notes."""
+        return attrs.evolve(await super().query_utilization_now(querier, **options), **self.notes)
+
+    def scrape(self, time: float, samples: Iterable[ScrapeSample]) -> None:
+        """Add one scrape of an agent."""
+        self.append_scrape(samples, target="agent", time=time)
+
+
+@attrs.frozen
+class Answering:
+    """A backend with one answer."""
+
+    answer: VectorResult
+
+    async def query_utilization_now(self, querier: UtilizationMetricQuerier, **options: Any) -> VectorResult:
+        """Return the answer."""
+        del querier, options
+        return self.answer
+
+
+def sample(metric: str, value: float, *, kernel: int = 0, pid: object = 1) -> ScrapeSample:
+    """Return the current value of a metric of a process."""
+    labels = {PROCESS_METRIC_LABEL: metric, "value_type": "current", "kernel_id": kernel_id(kernel), "pid": str(pid)}
+    return PROCESS_SERIES, labels, value
+
+
+def process(time: float, pid: int) -> list[ScrapeSample]:
+    """Return both metrics of a process, which uses CPU all the time."""
+    return [sample("cpu_util", 250.0 * time, pid=pid), sample("mem", 4096.0, pid=pid)]
+
+
+async def test_a_process_that_ended_between_two_scrapes_is_gone() -> None:
+    """The rate of its CPU time still has a value, because its window begins before the end."""
+    backend = Backend()
+    for time in (30.0, 60.0):
+        backend.scrape(time, [*process(time, 1), *process(time, 2)])
+    backend.scrape(90.0, process(90.0, 1))
+    (found,) = await read_processes(backend, [kernel_id(0)], rate_interval="2m")
+    assert [1] == [process.pid for process in found.processes]
+    assert found.processes[0].cpu_pct
+
+
+async def test_what_is_not_known_of_a_process_is_none() -> None:
+    """A new process has no rate; a pid that is not a number, and a kernel without series, have no processes."""
+    backend = Backend()
+    samples = [sample("mem", 1.0, pid=12), sample("mem", 2.0, pid=7), sample("mem", 3.0, pid="x")]
+    backend.scrape(90.0, [*samples, sample("mem", float("nan"), pid=8), sample("cpu_util", 1.0, pid=7)])
+    with_processes, without = await read_processes(backend, [kernel_id(0), kernel_id(1)])
+    assert [Process(pid=7, mem_bytes=2.0), Process(pid=12, mem_bytes=1.0)] == with_processes.processes
+    assert ProcessList(processes=[]) == without
+
+
+@pytest.mark.parametrize(
+    ("notes", "problem"),
+    [
+        ({"partial": True}, LACKS),
+        ({"warnings": ("http://10.0.0.1:9090 did not answer",)}, LACKS),
+        ({"infos": ("a rate of a gauge",)}, None),
+    ],
+)
+async def test_an_answer_that_may_lack_data_is_incomplete(notes: dict[str, Any], problem: Problem | None) -> None:
+    """Also a kernel without processes is; the text of a warning is in the log alone."""
+    backend = Backend(notes=notes)
+    backend.scrape(90.0, process(90.0, 1))
+    found = await read_processes(backend, [kernel_id(0), kernel_id(1)])
+    assert [problem, problem] == [of_kernel.problem for of_kernel in found]
+    assert [1, 0] == [len(of_kernel.processes) for of_kernel in found]
+
+
+async def test_other_tasks_run_while_many_processes_are_read() -> None:
+    """A hundred kernels with a hundred processes each take many turns of the event loop."""
+    answer = VectorResult(
+        samples=tuple(
+            Sample(labels={"kernel_id": kernel_id(kernel), "pid": str(pid)}, timestamp=90.0, value=1.0)
+            for kernel in range(100)
+            for pid in range(100)
+        )
+    )
+    async with counting_turns() as turns:
+        backend: Any = Answering(answer)
+        found = await read_processes(backend, [kernel_id(kernel) for kernel in range(100)])
+        counted = turns.count
+    assert 10_000 == sum(len(of_kernel.processes) for of_kernel in found)
+    assert counted > 80
