@@ -37,11 +37,7 @@ from statcore.testing.metrics.openmetrics import openmetrics_text
 from statcore.testing.servers import Server, plant_openmetrics, running_prometheus, start_program
 from statcore_memory import MemoryMetrics
 
-pytestmark = [
-    pytest.mark.asyncio(loop_scope="module"),
-    # A request that is cancelled just before its resolvers start, as by leaving a view, leaves their coroutines unawaited.
-    pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
-]
+pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 AXE: Final = ROOT / "src/adapters/statcore_web/page/node_modules/axe-core/axe.min.js"
 END: Final = datetime.fromtimestamp(END_S, UTC)

@@ -8,20 +8,21 @@ from uuid import UUID
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from tests.support import graphql_host
 
 from statcore.errors import InputError
 from statcore.model import StatisticsBatch
 from statcore.model.inventory import KernelRecord
-from statcore.services.listing import KERNELS, ObjectListing
+from statcore.services.listing import AGENTS, ENDPOINTS, FIGURES, KERNELS, SESSIONS, ObjectKind, ObjectListing
 from statcore.statistics import StatisticsRepository, StatisticsStatefulSource
 from statcore_memory import MemoryInventory, MemoryStatistics
 
-AGENTS = (None, "i-1", "i-2")
+AGENT_IDS = (None, "i-1", "i-2")
 SORTS = ("id", "-id", "agent_id", "-agent_id", "mem_bytes", "-mem_bytes")
 KernelsModel = dict[int, tuple[str | None, int | None]]
 """By number, the agent and the memory of a kernel."""
 
-kernel_values = st.tuples(st.sampled_from(AGENTS), st.none() | st.integers(0, 3))
+kernel_values = st.tuples(st.sampled_from(AGENT_IDS), st.none() | st.integers(0, 3))
 kernels = st.dictionaries(st.integers(0, 15), kernel_values, max_size=16)
 changes = st.lists(st.tuples(st.integers(0, 15), st.booleans()), max_size=4)
 
@@ -164,3 +165,37 @@ async def test_any_text_as_a_cursor_is_refused(all_kernels: KernelsModel, sort: 
     world = World(all_kernels, set(all_kernels))
     with pytest.raises(InputError):
         await world.listing.read(KERNELS, sort=sort, after=text)
+
+
+texts = st.sampled_from(["0", "1.5", "30", "700", "nan", "", "9223372036854775807"]) | st.none()
+entries = st.none() | st.dictionaries(
+    st.sampled_from(["cpu_util", "mem", "cuda_util", "rocm_util", "cuda_mem", "net_rx"]),
+    st.fixed_dictionaries({"current": texts, "capacity": texts, "pct": texts}),
+)
+
+
+@given(stored=st.lists(entries, min_size=12, max_size=12), sort=st.sampled_from(FIGURES), sign=st.sampled_from(["", "-"]))
+@pytest.mark.parametrize("kind", [SESSIONS, KERNELS, AGENTS, ENDPOINTS], ids=lambda kind: kind.name)
+async def test_the_order_is_that_of_the_figures(kind: ObjectKind[Any], stored: list[Any], sort: str, sign: str) -> None:
+    """Of most objects only the figure is computed that the list is sorted by; it is the figure that the page shows.
+
+    A session has two kernels or its own statistics, and an endpoint the kernels of its session.
+    """
+    store = MemoryStatistics()
+    for number, entry in enumerate(stored):
+        if entry is not None:
+            session = graphql_host.session_id(number // 2)
+            store.plant(session if number >= 10 else graphql_host.kernel_id(number // 2, number % 2), entry)
+            store.plant(f"i-{number // 2}", {"node": entry})
+    inventory = graphql_host.inventory_of(6, kernels=2, endpoints=3)
+    listing = ObjectListing(inventory, StatisticsRepository(StatisticsStatefulSource(store)))
+
+    page = await listing.read(kind, sort=sign + sort)
+    limited = await listing.read(kind, sort=sign + sort, limit=1)
+    with_figures = await listing.read(kind, figures=True)
+
+    values = [item.value(sort) for item in page.items]
+    known = [value for value in values if value is not None]
+    assert sorted(known, reverse=bool(sign)) + [None] * (len(values) - len(known)) == values
+    assert page.items[:1] == limited.items
+    assert {item.object_id: item for item in with_figures.items} == {item.object_id: item for item in page.items}

@@ -12,7 +12,7 @@ import attrs
 from statcore.errors import InputError
 from statcore.model import id_text
 from statcore.model.inventory import AgentRecord, EndpointRecord, KernelRecord, Page, ReplicaRecord, SessionRecord
-from statcore.model.text import check_text
+from statcore.model.text import check_text, id_texts
 
 _T = TypeVar("_T")
 _KERNEL_ID: Final = attrgetter("kernel_id")
@@ -41,7 +41,7 @@ class _ById(Generic[_T]):
         return Page(items=[self.values[id_] for id_ in ids.items], total_count=ids.total_count)
 
     def find(self, ids: Sequence[str]) -> list[_T | None]:
-        return [self.values.get(id_text(id_)) for id_ in ids]
+        return [self.values.get(id_) for id_ in id_texts(ids)]
 
 
 @attrs.frozen(eq=False)

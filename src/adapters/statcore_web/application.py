@@ -20,6 +20,7 @@ from statcore.runtime import Runtime
 from statcore.scopes import Scope, confine
 from statcore.services import HealthReport, check_health
 from statcore.services.health import Pingable
+from statcore_connection.tracing import trace_id
 from statcore_graphql import DataLoaderManager, GraphQueryContext
 from statcore_graphql.schema import Query, build_schema, encode_response
 from statcore_web.admission import Admission, AdmissionRows, LocalRows
@@ -84,6 +85,7 @@ def attach(  # noqa: PLR0913 - a host sets few of the options, each by its name
     if prefix and (not prefix.startswith("/") or prefix.endswith("/")):
         raise InputError(f"prefix must begin with a slash and not end with one, such as /statistics, not {prefix!r:.100}")
     limits, observation, browsers = limits or Limits(), observation or Observation(), browsers or BrowserRules()
+    trace_id()  # imports OpenTelemetry now: that takes longer than any turn of the event loop should
     loaders = DataLoaderManager()
     observed = observation.observed(runtime)
     for token in () if tokens is None else tokens.current():

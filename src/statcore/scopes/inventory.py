@@ -92,4 +92,6 @@ class ConfinedInventory:
 
     def _session(self, session: SessionRecord | None) -> SessionRecord | None:
         kernels = tuple(filter(self.owners.has_kernel, () if session is None else session.kernels))
-        return attrs.evolve(session, kernels=kernels) if session is not None and kernels else None
+        if session is None or not kernels:
+            return None
+        return session if kernels == session.kernels else attrs.evolve(session, kernels=kernels)

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import attrs
 
+from statcore.concurrency import in_turns
 from statcore.model.inventory import AgentRecord, EndpointRecord, KernelRecord, SessionRecord
 from statcore.ports.inventory import OwnerInventoryPort, find_records
 from statcore.scopes.scope import Scope
@@ -30,9 +31,12 @@ class Owners:
         """Return the ids of allowed kernels and sessions; an id that is both is allowed where both are."""
         kernels = await find_records(self.inventory.find_kernels, ids)
         sessions = await find_records(self.inventory.find_sessions, ids)
-        is_allowed = {id_: self.has_kernel(kernel) for id_, kernel in kernels.items()}
-        for id_, session in sessions.items():
-            is_allowed[id_] = self.has_session(session) and is_allowed.get(id_, True)
+        is_allowed: dict[str, bool] = {}
+        async for some_kernels in in_turns(list(kernels.items())):
+            is_allowed.update((id_, self.has_kernel(kernel)) for id_, kernel in some_kernels)
+        async for some_sessions in in_turns(list(sessions.items())):
+            for id_, session in some_sessions:
+                is_allowed[id_] = self.has_session(session) and is_allowed.get(id_, True)
         return {id_ for id_, allowed in is_allowed.items() if allowed}
 
     async def sessions(self, ids: Sequence[str]) -> set[str]:

@@ -6,36 +6,41 @@ import json
 from base64 import urlsafe_b64decode, urlsafe_b64encode
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from datetime import datetime
-from heapq import merge
-from itertools import chain, islice
-from typing import Any, Final, Generic, Self, TypeAlias, TypeVar, cast
+from itertools import accumulate, chain, pairwise
+from operator import attrgetter
+from types import MappingProxyType
+from typing import Any, Final, Generic, NamedTuple, Self, TypeAlias, TypeVar, cast
 
 import attrs
 
-from statcore.concurrency import ITEMS_PER_TURN, give_way, in_turns, map_keeping_errors
+from statcore.concurrency import give_way, in_turns, map_concurrently, map_keeping_errors
 from statcore.errors import InputError, MalformedEntryError, StatcoreError
 from statcore.model.batch import StatisticsBatch
 from statcore.model.inventory import AgentRecord, EndpointRecord, KernelRecord, Page, SessionRecord
 from statcore.model.numbers import finite_number
-from statcore.model.statistics import Entry, Problem, ProblemKind, shown_value
+from statcore.model.statistics import Entry, Problem, ProblemKind, hidden_fields
 from statcore.model.text import describe
 from statcore.ports.inventory import InventoryPort, find_records, list_agent_records, list_kernels
 from statcore.queriers.container import OWNER_LABELS
 from statcore.statistics.repository import StatisticsRepository
-from statcore.statistics.sessions import SessionStatistics
+from statcore.statistics.sessions import position_of_entry, session_entry
 
-_OBJECTS_PER_READ: Final = 200
-"""How many objects one read of statistics is for: few enough to be joined in one turn of the event loop."""
-_KEYS_PER_TURN: Final = 1_000
-_ENTRIES_PER_TURN: Final = 32
+_OBJECTS_PER_READ: Final = 300
+"""How many objects one read of statistics is for: few enough that what is done at once with a batch takes under 1 ms."""
+_KEYS_PER_TURN: Final = 500
+_ENTRIES_PER_TURN: Final = 64
+"""The values of how many entries are read in one turn of the event loop."""
+_SUMMED_PER_TURN: Final = 16
+"""How many entries, of which every metric is summed, are read in one turn of the event loop."""
 _CPU: Final = "cpu_util"
 _AGE: Final = "age_s"
+_NO_OWN: Final[Mapping[str, str | None]] = MappingProxyType({})
 _UNREADABLE: Final = "the cursor cannot be read; take the next_cursor of the previous page"
 
 _Record = TypeVar("_Record")
 _Key: TypeAlias = tuple[bool, float | str, str]
 """The place of an object in a list: whether it comes last for want of a value, its value, and its id."""
-_Objects: TypeAlias = "dict[str, ListedObject[_Record]]"
+_Objects: TypeAlias = "list[ListedObject[_Record]]"
 
 
 @attrs.frozen(kw_only=True)
@@ -66,35 +71,56 @@ class Figures:
     @classmethod
     def of_entry(cls, entry: Entry, *, age_s: float | None = None, problem: str | None = None) -> Self:
         """Return the figures of an entry of metrics; a metric that cannot be read is not known, and part of the problem."""
-        faults = [] if problem is None else [problem]
-
-        def number(metric: str, field: str) -> float | None:
+        numbers: dict[str, Any] = {}
+        faults = {} if problem is None else {problem: None}
+        for name, source in _SOURCES.items():
             try:
-                return _number(entry, metric, field)
-            except StatcoreError as error:
-                faults.append(str(error))
-                return None
-
-        try:
-            names = [name for name in map(str, entry) if name != _CPU]
-        except StatcoreError as error:  # an entry may decode itself only now
-            return cls(age_s=age_s, problem="; ".join([*faults, str(error)]))
-        accelerator_pcts = [number(name, "pct") for name in names if name.endswith("_util")]
-        accelerator_mems = [number(name, "current") for name in names if name.endswith("_mem")]
-        return cls(
-            cpu_pct=number(_CPU, "pct"),
-            mem_bytes=number("mem", "current"),
-            accelerator_pct=max(_known(accelerator_pcts), default=None),
-            accelerator_mem_bytes=sum(known) if (known := _known(accelerator_mems)) else None,
-            rx_bytes_per_s=number("net_rx", "current"),
-            tx_bytes_per_s=number("net_tx", "current"),
-            age_s=age_s,
-            problem="; ".join(faults) or None,
-        )
+                numbers[name] = source.number(entry)
+            except StatcoreError as error:  # an entry may decode itself only now
+                faults[str(error)] = None
+        return cls(**numbers, age_s=age_s, problem="; ".join(faults) or None)
 
 
-def _known(numbers: Sequence[float | None]) -> list[float]:
-    return [number for number in numbers if number is not None]
+@attrs.frozen
+class _Source:
+    """Where a figure is in an entry: in a field of a metric, or of all metrics of accelerators with a suffix together."""
+
+    metric: str
+    field: str
+    combine: Callable[[Sequence[float]], float] | None = None
+    """For accelerators, whose metrics have the name as a suffix."""
+
+    def is_of(self, metric: str) -> bool:
+        """Return whether the figure depends on a metric."""
+        if self.combine is None:
+            return metric == self.metric
+        return metric.endswith(self.metric) and metric != _CPU
+
+    def number(self, entry: Entry) -> float | None:
+        """Return the figure of an entry, None if it is not known.
+
+        Raises:
+            StatcoreError: the names of the metrics, or one of its metrics, cannot be read.
+        """
+        if self.combine is None:
+            return _number(entry, self.metric, self.field)
+        numbers = [_number(entry, name, self.field) for name in map(str, entry) if self.is_of(name)]
+        known = [number for number in numbers if number is not None]
+        return self.combine(known) if known else None
+
+
+_SOURCES: Final = {
+    "cpu_pct": _Source(_CPU, "pct"),
+    "mem_bytes": _Source("mem", "current"),
+    "accelerator_pct": _Source("_util", "pct", max),
+    "accelerator_mem_bytes": _Source("_mem", "current", sum),
+    "rx_bytes_per_s": _Source("net_rx", "current"),
+    "tx_bytes_per_s": _Source("net_tx", "current"),
+}
+
+
+def _is_nothing(_: str) -> bool:
+    return False
 
 
 def _number(entry: Entry, metric: str, field: str) -> float | None:
@@ -103,8 +129,12 @@ def _number(entry: Entry, metric: str, field: str) -> float | None:
     Raises:
         StatcoreError: the metric cannot be read, or has something else in the field.
     """
-    fields = shown_value(metric, entry.get(metric))
-    value: object = cast("Mapping[str, Any]", fields).get(field) if isinstance(fields, Mapping) else fields
+    value: object = entry.get(metric)
+    if isinstance(value, Mapping):
+        fields = cast("Mapping[str, Any]", value)
+        if field in hidden_fields(metric, fields.get("capacity")):
+            return None
+        value = fields.get(field)
     number = finite_number(value)
     if number is None and value is not None:
         raise MalformedEntryError(f"{metric}.{field} is {value!r:.100}, not the text of a finite number", key="")
@@ -124,22 +154,40 @@ class ListedObject(Generic[_Record]):
     Args:
         object_id: its id.
         record: its record in the inventory.
-        labels: by label of `OWNER_LABELS`, the known ids of its owners and of the kernels that it has, sorted; an object
-            has its own id under its own label.
+        kernels: the kernels that it has, each once; a kernel has itself.
+        own: by label of `OWNER_LABELS`, the id that the object itself has in place of the ids of its kernels, or None.
         figures: its main numbers, or None if they were not requested.
         problem: what is not known of its kernels, so that figures lack it, or None.
     """
 
     object_id: str
     record: _Record
-    labels: Mapping[str, Sequence[str]]
+    kernels: Sequence[KernelRecord]
+    own: Mapping[str, str | None] = _NO_OWN
     figures: Figures | None = None
     problem: str | None = None
 
     @property
     def kernel_ids(self) -> Sequence[str]:
-        """The kernels whose statistics together are those of the object."""
-        return self.labels.get("kernel_id", ())
+        """The ids of its kernels."""
+        return tuple([kernel.kernel_id for kernel in self.kernels])
+
+    @property
+    def labels(self) -> Mapping[str, Sequence[str]]:
+        """By label of `OWNER_LABELS`, the known ids of its owners and of the kernels that it has, sorted.
+
+        An object has its own id under its own label. Of the labels without an id, there is `kernel_id` only.
+        """
+        return {label: ids for label in OWNER_LABELS if (ids := self.ids(label)) or label == "kernel_id"}
+
+    def ids(self, label: str) -> Sequence[str]:
+        """Return the known ids under a label of `OWNER_LABELS`, sorted."""
+        if label in self.own:
+            own = self.own[label]
+            return () if own is None else [own]
+        ids: set[Any] = {getattr(kernel, label) for kernel in self.kernels}
+        ids.discard(None)
+        return sorted(ids)
 
     def value(self, sort: str) -> float | str | None:
         """Return the value that the object is sorted by, None if it is not known."""
@@ -149,9 +197,9 @@ class ListedObject(Generic[_Record]):
             started_at: datetime | None = getattr(self.record, "started_at", None)
             return None if started_at is None else started_at.timestamp()
         if sort == "kernels":
-            return float(len(self.kernel_ids)) if "kernel_id" in self.labels else None
+            return float(len(self.kernels))
         if sort in OWNER_LABELS:
-            return ", ".join(self.labels.get(sort, ())) or None
+            return ", ".join(self.ids(sort)) or None
         return None if self.figures is None else getattr(self.figures, sort)
 
 
@@ -176,21 +224,58 @@ class ObjectKind(Generic[_Record]):
 
     Args:
         name: the plural of its name.
-        read: reads all objects of an inventory by id.
-        statistics: reads the statistics of some of them, in order.
-        figures: returns the figures of an entry of these statistics.
-        reads_kernels: whether the statistics of an object are read with those of its kernels.
+        read: reads all objects of an inventory.
+        fetch: reads the entries of ids of such objects, in order.
+        figures: returns the figures of an entry of an object.
+        metrics: returns the metrics of an entry, by name, of which the figures are.
+        sums_kernels: whether the entry of an object is the sum of the entries of its kernels.
     """
 
     name: str
     read: Callable[[InventoryPort], Awaitable[_Objects[_Record]]] = attrs.field(repr=False)
-    statistics: Callable[[ObjectListing, Sequence[ListedObject[Any]]], Awaitable[StatisticsBatch]] = attrs.field(repr=False)
+    fetch: Callable[[StatisticsRepository, Sequence[str]], Awaitable[StatisticsBatch]] = attrs.field(repr=False)
     figures: Callable[..., Figures] = attrs.field(default=Figures.of_entry, repr=False)
-    reads_kernels: bool = attrs.field(default=False, kw_only=True, repr=False)
+    metrics: Callable[[Entry], Entry] = attrs.field(default=lambda entry: entry, repr=False)
+    sums_kernels: bool = attrs.field(default=False, kw_only=True, repr=False)
 
     def statistics_count(self, object_: ListedObject[Any]) -> int:
         """Return how many ids the statistics of an object are read for."""
-        return 1 + (len(object_.kernel_ids) if self.reads_kernels else 0)
+        return 1 + (len(object_.kernels) if self.sums_kernels else 0)
+
+    def statistics_ids(self, object_: ListedObject[Any]) -> Sequence[str]:
+        """Return the ids that the statistics of an object are read for: its own, and those of its kernels if they count."""
+        return (object_.object_id, *object_.kernel_ids) if self.sums_kernels else (object_.object_id,)
+
+    def figure(self, name: str, object_: ListedObject[Any], batch: StatisticsBatch, ids: slice) -> float | None:
+        """Return one figure of an object, None if it is not known; of kernels, nothing else is summed.
+
+        Args:
+            name: a name of `FIGURES`.
+            object_: the object.
+            batch: the entries of several objects.
+            ids: where in the batch those of `statistics_ids` are.
+        """
+        source = _SOURCES.get(name)
+        position = position_of_entry(batch, ids) if self.sums_kernels else ids.start
+        if position is None:
+            is_summed = _is_nothing if source is None else source.is_of
+            batch, position = session_entry(object_.kernel_ids, batch[ids], is_summed=is_summed), 0
+        if source is None:  # an age is not in the entry
+            return batch.ages_s.get(position)
+        try:
+            return None if (entry := batch.entries[position]) is None else source.number(self.metrics(entry))
+        except StatcoreError:  # an entry may decode itself only now
+            return None
+
+    def all_figures(self, object_: ListedObject[Any], batch: StatisticsBatch) -> Figures:
+        """Return all figures of an object from the entries of its `statistics_ids`."""
+        if self.sums_kernels:
+            batch = session_entry(object_.kernel_ids, batch)
+        entry, found, age_s = batch[0], batch.problems.get(0), batch.ages_s.get(0)
+        problem = "; ".join(filter(None, [object_.problem, "" if found is None else found.message])) or None
+        if entry is None:
+            return Figures(age_s=age_s, problem=problem)
+        return self.figures(entry, age_s=age_s, problem=problem)
 
 
 @attrs.frozen
@@ -248,57 +333,97 @@ class ObjectListing:
         start = None if after is None else order.key_of_cursor(after)
         is_selected = _selection(filters)
         objects = await kind.read(self.inventory)
-        async for ids in in_turns(list(objects)):
-            for id_ in ids:
-                if not is_selected(objects[id_]):
-                    del objects[id_]
-        total_count = len(objects)
+        if filters:
+            objects = [object_ async for part in in_turns(objects) for object_ in part if is_selected(object_)]
+        first = _First(order, start, len(objects) if limit is None else limit + 1)
         if order.by in FIGURES:
-            objects = await self._with_figures(kind, objects, is_required=True)
-        keys = await _first_keys(order, objects, start, None if limit is None else limit + 1)
-        more = limit is not None and len(keys) > limit
-        page = {key[-1]: objects[key[-1]] for key in keys[:limit]}
-        if figures and order.by not in FIGURES:
-            page = await self._with_figures(kind, page, is_required=False)
-        cursor = order.cursor(keys[limit - 1]) if more and limit and order.by != _AGE else None
-        while objects:  # to free thousands of objects at once takes milliseconds
-            for _ in range(min(ITEMS_PER_TURN, len(objects))):
-                objects.popitem()
+            await self._add_by_figure(kind, objects, first)
+        else:
+            async for part in in_turns(objects, size=_KEYS_PER_TURN):
+                first.add([_Place(order.key(object_.object_id, object_.value(order.by)), object_) for object_ in part])
+        places = first.in_order()
+        more = limit is not None and len(places) > limit
+        cursor = order.cursor(places[limit - 1].key) if more and limit and order.by != _AGE else None
+        page = places[:limit]
+        if order.by in FIGURES:
+            items = await _with_figures(kind, ((place.object_, place.batch[place.ids]) for place in page))
+        else:
+            items = [place.object_ for place in page]
+            if figures:
+                items = await self._read_figures(kind, items)
+        return ListPage(items=items, total_count=len(objects), next_cursor=cursor)
+
+    async def _add_by_figure(self, kind: ObjectKind[_Record], objects: _Objects[_Record], first: _First) -> None:
+        """Add objects to a list that is sorted by a figure."""
+        order = first.order
+
+        async def read(part: Sequence[ListedObject[_Record]]) -> None:
+            batch, of_objects = await self._fetch(kind, part)
+            places: list[_Place] = []
+            counted = 0
+            for object_, ids in zip(part, of_objects, strict=True):
+                key = order.key(object_.object_id, kind.figure(order.by, object_, batch, ids))
+                places.append(_Place(key, object_, batch, ids))
+                if ids.stop - counted >= _ENTRIES_PER_TURN:
+                    counted = ids.stop
+                    await give_way()
+            first.add(places)
             await give_way()
-        return ListPage(items=list(page.values()), total_count=total_count, next_cursor=cursor)
 
-    async def _with_figures(
-        self, kind: ObjectKind[_Record], objects: _Objects[_Record], *, is_required: bool
-    ) -> _Objects[_Record]:
-        self.count(sum(map(kind.statistics_count, objects.values())))
+        await map_concurrently(await self._counted_parts(kind, objects), read)
 
-        async def read(part: Sequence[ListedObject[_Record]]) -> list[ListedObject[_Record]]:
-            batch = await kind.statistics(self, part)
-            with_figures: list[ListedObject[_Record]] = []
-            async for positions in in_turns(range(len(part)), size=_ENTRIES_PER_TURN):
-                with_figures += [attrs.evolve(part[at], figures=_figures(kind, part[at], batch, at)) for at in positions]
-            return with_figures
+    async def _read_figures(self, kind: ObjectKind[_Record], objects: _Objects[_Record]) -> _Objects[_Record]:
+        """Return objects with figures; where their statistics cannot be read, the figures have a problem."""
 
-        parts = [part async for part in in_turns(list(objects.values()), size=_OBJECTS_PER_READ)]
-        found: _Objects[_Record] = {}
+        async def read(part: Sequence[ListedObject[_Record]]) -> _Objects[_Record]:
+            batch, of_objects = await self._fetch(kind, part)
+            return await _with_figures(kind, [(object_, batch[ids]) for object_, ids in zip(part, of_objects, strict=True)])
+
+        parts = await self._counted_parts(kind, objects)
+        found: _Objects[_Record] = []
         for part, result in zip(parts, await map_keeping_errors(parts, read), strict=True):
-            if not isinstance(result, StatcoreError):
-                found.update((object_.object_id, object_) for object_ in result)
-            elif is_required:
-                raise result
-            else:
+            if isinstance(result, StatcoreError):
                 failed = Figures(problem=describe(result))
-                found.update((object_.object_id, attrs.evolve(object_, figures=failed)) for object_ in part)
-            await give_way()
+                found += [attrs.evolve(object_, figures=failed) for object_ in part]
+                await give_way()
+            else:
+                found += result
         return found
 
+    async def _counted_parts(
+        self, kind: ObjectKind[_Record], objects: _Objects[_Record]
+    ) -> list[Sequence[ListedObject[_Record]]]:
+        """Return objects in parts, each for one read of statistics; the ids of all these reads are counted first."""
+        parts: list[Sequence[ListedObject[_Record]]] = []
+        ids = 0
+        async for part in in_turns(objects, size=_OBJECTS_PER_READ):
+            ids += sum(map(kind.statistics_count, part))
+            parts.append(part)
+        self.count(ids)
+        return parts
 
-def _figures(kind: ObjectKind[Any], object_: ListedObject[Any], batch: StatisticsBatch, position: int) -> Figures:
-    entry, found, age_s = batch[position], batch.problems.get(position), batch.ages_s.get(position)
-    problem = "; ".join(filter(None, [object_.problem, "" if found is None else found.message])) or None
-    if entry is None:
-        return Figures(age_s=age_s, problem=problem)
-    return kind.figures(entry, age_s=age_s, problem=problem)
+    async def _fetch(
+        self, kind: ObjectKind[_Record], objects: Sequence[ListedObject[_Record]]
+    ) -> tuple[StatisticsBatch, list[slice]]:
+        """Return the entries that the statistics of objects are made of, and where those of each object are."""
+        ids = [id_ for object_ in objects for id_ in kind.statistics_ids(object_)]
+        batch = await kind.fetch(self.repository, ids)
+        ends = accumulate(map(kind.statistics_count, objects), initial=0)
+        return batch, [slice(start, end) for start, end in pairwise(ends)]
+
+
+async def _with_figures(
+    kind: ObjectKind[_Record], objects: Iterable[tuple[ListedObject[_Record], StatisticsBatch]]
+) -> _Objects[_Record]:
+    found: _Objects[_Record] = []
+    entries = 0
+    for object_, batch in objects:
+        found.append(attrs.evolve(object_, figures=kind.all_figures(object_, batch)))
+        entries += len(batch)
+        if entries >= _SUMMED_PER_TURN:
+            entries = 0
+            await give_way()
+    return found
 
 
 @attrs.frozen
@@ -317,13 +442,15 @@ class _Order:
     def _nothing(self) -> float | str:
         return "" if self.by == "id" or self.by in OWNER_LABELS else 0.0
 
-    def key(self, object_: ListedObject[Any]) -> _Key:
-        value = object_.value(self.by)
+    def key(self, id_: str, value: float | str | None) -> _Key:
         comes_last = (value is None) is not self.is_descending
-        return comes_last, self._nothing if value is None else value, object_.object_id
+        return comes_last, self._nothing if value is None else value, id_
 
     def is_after(self, key: _Key, start: _Key) -> bool:
         return key < start if self.is_descending else key > start
+
+    def sorted(self, places: Iterable[_Place]) -> list[_Place]:
+        return sorted(places, key=attrgetter("key"), reverse=self.is_descending)
 
     def cursor(self, key: _Key) -> str:
         return urlsafe_b64encode(json.dumps([self.by, self.is_descending, *key]).encode()).decode()
@@ -344,6 +471,43 @@ class _Order:
         return comes_last, value, id_
 
 
+class _Place(NamedTuple):
+    """The place of an object in a list, with the entries that it is sorted by, if it is sorted by a figure."""
+
+    key: _Key
+    object_: ListedObject[Any]
+    batch: StatisticsBatch = StatisticsBatch()
+    ids: slice = slice(0, 0)
+    """Where the entries of the object are in the batch."""
+
+    def alone(self) -> Self:
+        """Return the place without the entries of other objects."""
+        length = self.ids.stop - self.ids.start
+        return self if length == len(self.batch) else self._replace(batch=self.batch[self.ids], ids=slice(0, length))
+
+
+@attrs.define
+class _First:
+    """Collects the first objects of a list, and keeps no statistics of others."""
+
+    order: _Order
+    start: _Key | None
+    count: int
+    _places: list[_Place] = attrs.field(factory=list[_Place], init=False)
+
+    def add(self, places: Iterable[_Place]) -> None:
+        """Add objects in any order; those that are not after the start are left out."""
+        start = self.start
+        after = places if start is None else [place for place in places if self.order.is_after(place.key, start)]
+        self._places += self.order.sorted(after)  # parts that are in order are sorted faster at the end
+        if len(self._places) > 2 * self.count:
+            self._places = [place.alone() for place in self.in_order()]
+
+    def in_order(self) -> list[_Place]:
+        """Return the first objects, in order."""
+        return self.order.sorted(self._places)[: self.count]
+
+
 def _selection(filters: Sequence[str]) -> Callable[[ListedObject[Any]], bool]:
     owners: list[tuple[str, str]] = []
     texts: list[str] = []
@@ -359,75 +523,51 @@ def _selection(filters: Sequence[str]) -> Callable[[ListedObject[Any]], bool]:
             texts.append(text.casefold())
 
     def is_selected(object_: ListedObject[Any]) -> bool:
-        labels = object_.labels
-        if not all(any(id_ == known.casefold() for known in labels.get(label, ())) for label, id_ in owners):
+        if not all(any(id_ == known.casefold() for known in object_.ids(label)) for label, id_ in owners):
             return False
         if not texts:
             return True
-        searched = "\n".join([object_.object_id, *(id_ for ids in labels.values() for id_ in ids)]).casefold()
+        searched = "\n".join([object_.object_id, *(id_ for label in OWNER_LABELS for id_ in object_.ids(label))]).casefold()
         return all(text in searched for text in texts)
 
     return is_selected
 
 
-async def _first_keys(
-    order: _Order, objects: Mapping[str, ListedObject[Any]], start: _Key | None, count: int | None
-) -> list[_Key]:
-    """Return the first keys after a place, in order: sorted in parts that are merged, since one sort takes too long."""
-    parts: list[list[_Key]] = []
-    async for part in in_turns(list(objects.values()), size=_KEYS_PER_TURN):
-        keys = [key for key in map(order.key, part) if start is None or order.is_after(key, start)]
-        parts.append(sorted(keys, reverse=order.is_descending))
-    merged = islice(merge(*parts, reverse=order.is_descending), count)
-    first: list[_Key] = []
-    while keys := list(islice(merged, ITEMS_PER_TURN)):
-        first += keys
-        await give_way()
-    return first
-
-
-def _labels(kernels: Iterable[KernelRecord], **own: str | None) -> dict[str, Sequence[str]]:
-    """Return the ids under each label: of some kernels, and those that the object itself has."""
-    ids: dict[str, set[str]] = {label: {id_} for label, id_ in own.items() if id_ is not None}
-    for kernel in kernels:
-        for label in OWNER_LABELS:
-            if (id_ := getattr(kernel, label)) is not None:
-                ids.setdefault(label, set()).add(id_)
-    return {label: sorted(of_label) for label, of_label in ids.items()}
-
-
 async def _read_sessions(inventory: InventoryPort) -> _Objects[SessionRecord]:
-    objects: _Objects[SessionRecord] = {}
+    objects: _Objects[SessionRecord] = []
     async for part in in_turns((await inventory.list_sessions()).items):
         for record in part:
-            labels = {"kernel_id": (), **_labels(record.kernels, session_id=record.session_id)}
-            objects[record.session_id] = ListedObject(object_id=record.session_id, record=record, labels=labels)
+            id_ = record.session_id
+            objects.append(ListedObject(object_id=id_, record=record, kernels=record.kernels, own={"session_id": id_}))
     return objects
 
 
 async def _read_kernels(inventory: InventoryPort) -> _Objects[KernelRecord]:
     """Return the kernels, with those that have no session if the inventory lists them."""
-    objects: _Objects[KernelRecord] = {}
+    objects: _Objects[KernelRecord] = []
     async for part in in_turns((await list_kernels(inventory)).items):
-        for record in part:
-            objects[record.kernel_id] = ListedObject(object_id=record.kernel_id, record=record, labels=_labels([record]))
+        objects += [ListedObject(object_id=record.kernel_id, record=record, kernels=(record,)) for record in part]
     return objects
 
 
 async def _read_agents(inventory: InventoryPort) -> _Objects[AgentRecord]:
     """Return the agents, with their kernels, and with their owners where the inventory knows them."""
     records = (await list_agent_records(inventory)).items
-    kernel_ids: dict[str | None, list[str]] = {}
+    kernels_of: dict[str | None, list[KernelRecord]] = {}
     async for kernels in in_turns((await list_kernels(inventory)).items):
         for kernel in kernels:
-            kernel_ids.setdefault(kernel.agent_id, []).append(kernel.kernel_id)
-    objects: _Objects[AgentRecord] = {}
+            kernels_of.setdefault(kernel.agent_id, []).append(kernel)
+    objects: _Objects[AgentRecord] = []
     async for part in in_turns(records):
         for record in part:
             id_ = record.agent_id
-            own = _labels((), agent_id=id_, user_id=record.user_id, project_id=record.project_id)
-            labels = {"kernel_id": sorted(kernel_ids.get(id_, ())), **own}
-            objects[id_] = ListedObject(object_id=id_, record=record, labels=labels)
+            own = {
+                "agent_id": id_,
+                "user_id": record.user_id,
+                "project_id": record.project_id,
+                "session_id": None,  # the sessions of its kernels are not its own
+            }
+            objects.append(ListedObject(object_id=id_, record=record, kernels=kernels_of.get(id_, ()), own=own))
     return objects
 
 
@@ -472,40 +612,41 @@ async def kernels_of_replicas(
 async def _read_endpoints(inventory: InventoryPort) -> _Objects[EndpointRecord]:
     """Return the endpoints, with the kernels of the sessions of their replicas."""
     records = (await inventory.list_endpoints()).items
-    kernels_of = await kernels_of_replicas(inventory, {record.endpoint_id: record.session_ids for record in records})
-    objects: _Objects[EndpointRecord] = {}
+    sessions_of: dict[str, Sequence[str]] = {}
+    async for part in in_turns(records):
+        sessions_of.update((record.endpoint_id, record.session_ids) for record in part)
+    kernels_of = await kernels_of_replicas(inventory, sessions_of)
+    objects: _Objects[EndpointRecord] = []
     async for part in in_turns(records):
         for record in part:
-            own = _labels((), user_id=record.user_id, project_id=record.project_id)
-            of_replicas = kernels_of[record.endpoint_id]
-            labels = {"kernel_id": (), **_labels(of_replicas.kernels), **own}  # its own owners count
-            problem = None if of_replicas.problem is None else of_replicas.problem.message
-            objects[record.endpoint_id] = ListedObject(
-                object_id=record.endpoint_id, record=record, labels=labels, problem=problem
-            )
+            id_, owners = record.endpoint_id, {"user_id": record.user_id, "project_id": record.project_id}
+            own = {label: owner for label, owner in owners.items() if owner is not None}
+            found = kernels_of[id_]
+            problem = None if found.problem is None else found.problem.message
+            objects.append(ListedObject(object_id=id_, record=record, kernels=found.kernels, own=own, problem=problem))
     return objects
 
 
-async def _sum_of_kernels(listing: ObjectListing, objects: Sequence[ListedObject[Any]]) -> StatisticsBatch:
-    kernels_of = {object_.object_id: object_.kernel_ids for object_ in objects}
-    return await SessionStatistics(listing.repository, listing.inventory).read(kernels_of)
+async def _of_kernels(repository: StatisticsRepository, ids: Sequence[str]) -> StatisticsBatch:
+    return await repository.get_kernel_statistics_batch(ids)
 
 
-async def _of_kernels(listing: ObjectListing, objects: Sequence[ListedObject[Any]]) -> StatisticsBatch:
-    return await listing.repository.get_kernel_statistics_batch([object_.object_id for object_ in objects])
+async def _of_agents(repository: StatisticsRepository, ids: Sequence[str]) -> StatisticsBatch:
+    return await repository.get_agent_statistics_batch(ids)
 
 
-async def _of_agents(listing: ObjectListing, objects: Sequence[ListedObject[Any]]) -> StatisticsBatch:
-    return await listing.repository.get_agent_statistics_batch([object_.object_id for object_ in objects])
+def _node(entry: Entry) -> Entry:
+    node = entry.get("node")
+    return cast("Entry", node) if isinstance(node, Mapping) else {}
 
 
 def _agent_figures(entry: Entry, *, age_s: float | None, problem: str | None) -> Figures:
     """Return the figures of an agent's node, with the devices of the agent."""
     try:
-        node, devices = entry.get("node"), entry.get("devices")
-    except MalformedEntryError as error:
+        node, devices = _node(entry), entry.get("devices")
+    except StatcoreError as error:
         return Figures(age_s=age_s, problem=problem or str(error))
-    figures = Figures.of_entry(cast("Entry", node) if isinstance(node, Mapping) else {}, age_s=age_s, problem=problem)
+    figures = Figures.of_entry(node, age_s=age_s, problem=problem)
     if not isinstance(devices, Mapping):
         return figures
     by_metric = cast("Mapping[str, object]", devices)
@@ -517,7 +658,7 @@ def _agent_figures(entry: Entry, *, age_s: float | None, problem: str | None) ->
     return attrs.evolve(figures, devices=ids)
 
 
-SESSIONS: Final = ObjectKind("sessions", _read_sessions, _sum_of_kernels, reads_kernels=True)
+SESSIONS: Final = ObjectKind("sessions", _read_sessions, _of_kernels, sums_kernels=True)
 KERNELS: Final = ObjectKind("kernels", _read_kernels, _of_kernels)
-AGENTS: Final = ObjectKind("agents", _read_agents, _of_agents, _agent_figures)
-ENDPOINTS: Final = ObjectKind("endpoints", _read_endpoints, _sum_of_kernels, reads_kernels=True)
+AGENTS: Final = ObjectKind("agents", _read_agents, _of_agents, _agent_figures, _node)
+ENDPOINTS: Final = ObjectKind("endpoints", _read_endpoints, _of_kernels, sums_kernels=True)

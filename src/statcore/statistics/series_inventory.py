@@ -114,6 +114,9 @@ class SeriesInventory:
     nodes. If a kernel has a new agent, user or project, the new owner counts; a kernel that moved to another session is in
     both for a while. A label value that is not an id counts as unknown, and is logged.
 
+    `started_at` is None: agents export no series with the time at which a kernel or an agent started. The first sample of a
+    range is not that time, because there may be samples before the range.
+
     Samples are read and not label values, because Prometheus also answers label values that are hours old. In every call
     the backend reads the newest samples of all current values, or of the current values of the given objects.
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from decimal import Decimal
 from typing import Any, Final, cast
 from uuid import UUID
@@ -77,7 +77,25 @@ class SessionStatistics:
         return StatisticsBatch.join(sessions)
 
 
-def session_entry(kernel_ids: Sequence[str], read: StatisticsBatch) -> StatisticsBatch:
+def position_of_entry(read: StatisticsBatch, ids: slice) -> int | None:
+    """Return where the entry is that `session_entry` returns unchanged, None if it makes another or there is a problem.
+
+    Args:
+        read: the entries of several sessions.
+        ids: where the entries of the session are: that under its own id, then those of its kernels.
+    """
+    own, *kernels = range(ids.start, ids.stop)
+    if read.problems and not read.problems.keys().isdisjoint((own, *kernels)):
+        return None
+    present = [position for position in kernels if read.entries[position] is not None]
+    if read.entries[own] is not None or not present:
+        return own
+    return present[0] if len(kernels) == 1 else None
+
+
+def session_entry(
+    kernel_ids: Sequence[str], read: StatisticsBatch, *, is_summed: Callable[[str], bool] | None = None
+) -> StatisticsBatch:
     """Return the entry of one session, as a batch of one entry.
 
     An entry under the session's own id takes precedence, malformed or not. Otherwise the entry is the sum of the session's
@@ -87,7 +105,10 @@ def session_entry(kernel_ids: Sequence[str], read: StatisticsBatch) -> Statistic
     Args:
         kernel_ids: the session's kernels.
         read: the entry under the session's id, then the entries under the ids of its kernels, in order.
+        is_summed: returns whether a metric is summed, by default every one.
     """
+    if (position := position_of_entry(read, slice(0, len(read)))) is not None:
+        return read.select([position])
     own, kernels = read[:1], read[1:]
     present = [position for position, entry in enumerate(kernels) if entry is not None]
     stored = own[0] is not None or any(problem.kind in _STORED for problem in own.problems.values())
@@ -102,7 +123,7 @@ def session_entry(kernel_ids: Sequence[str], read: StatisticsBatch) -> Statistic
             problems.append(Problem(ProblemKind.INCOMPLETE, message=message, key=kernel_id))
     summed: Entry | None = None
     if present:
-        summed, faults = sum_kernels([cast("Entry", kernels[position]) for position in present])
+        summed, faults = sum_kernels([cast("Entry", kernels[position]) for position in present], is_summed=is_summed)
         problems += [Problem(ProblemKind.INCOMPLETE, message=fault) for fault in faults]
     ages_s = [kernels.ages_s[position] for position in present if position in kernels.ages_s]
     return StatisticsBatch(
@@ -125,7 +146,7 @@ def _joined(problems: Sequence[Problem], *, is_missing: bool) -> Problem:
     return Problem(kind, message="; ".join(problem.message for problem in problems), key=problems[0].key)
 
 
-def sum_kernels(entries: Sequence[Entry]) -> tuple[Entry, list[str]]:
+def sum_kernels(entries: Sequence[Entry], *, is_summed: Callable[[str], bool] | None = None) -> tuple[Entry, list[str]]:
     """Return the sum of the entries of a session's kernels, and a text for each part that is left out of the sum.
 
     The entry of a single kernel is returned unchanged. Of several kernels, each metric is summed over the kernels that have
@@ -133,6 +154,10 @@ def sum_kernels(entries: Sequence[Entry]) -> tuple[Entry, list[str]]:
     `pct` of `cpu_util` is the sum of the kernels' `pct`, because it is a percentage of one core. The capacity is None if a
     kernel has none, or if the metric has no bound. A metric that is not finite in one kernel, or cannot be read, is left
     out. The order of the kernels does not matter.
+
+    Args:
+        entries: the entries of the kernels.
+        is_summed: returns whether a metric is summed, by default every one; the others are left out.
     """
     if len(entries) == 1:
         return entries[0], []
@@ -145,7 +170,8 @@ def sum_kernels(entries: Sequence[Entry]) -> tuple[Entry, list[str]]:
             faults.append(f"a kernel is left out: {error}")
             continue
         for name in names:
-            metrics.setdefault(name, []).append(entry)
+            if is_summed is None or is_summed(str(name)):
+                metrics.setdefault(name, []).append(entry)
     summed: dict[str, Any] = {}
     for metric, having in metrics.items():
         try:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import gc
+import warnings
 from collections.abc import Hashable, Sequence
 from types import SimpleNamespace
 from typing import Any
@@ -12,7 +14,9 @@ import pytest
 import strawberry
 from hypothesis import given
 from hypothesis import strategies as st
+from tests.support.cancelling import cancelled_after
 from tests.support.graphql_host import CountedMetrics, Host, echo, inventory_of, kernel_id, session_id
+from tests.support.polling import until
 
 from statcore.errors import InputError, UnavailableError
 from statcore.model import Problem, ProblemKind, QueryTimeRange, StatisticsBatch
@@ -224,6 +228,30 @@ async def test_a_cancelled_request_ends_its_reads() -> None:
         await store.other_ended.wait()
         answer = await host.execute("{ compute_session_list { items { inference_metrics } } }")
     assert [] == answer.errors
+
+
+SEVERAL_FIELDS = """{
+    compute_session_list { items {
+        live_stat
+        kernels { live_stat }
+        utilization(metric_name: "mem", start: "0", end: "60", step: "10s") { promql }
+    } }
+    kernel_list(sort: "-cpu_pct") { items { figures { cpu_pct } } }
+    agent_list { items { live_stat } }
+    health { healthy }
+}"""
+
+
+async def test_a_request_that_is_cancelled_at_any_time_leaves_nothing() -> None:
+    """Python warns of no coroutine that was never awaited, and no task remains."""
+    host = Host(inventory=inventory_of(3))
+    for turns in range(30):
+        with warnings.catch_warnings(record=True) as found:
+            warnings.simplefilter("always")
+            await cancelled_after(turns, host.execute(SEVERAL_FIELDS))
+            await until(lambda: {asyncio.current_task()} == asyncio.all_tasks(), "the tasks of the request")
+            gc.collect()
+        assert [] == [f"after {turns} turns: {warning.message}" for warning in found]
 
 
 @attrs.frozen(hash=False)

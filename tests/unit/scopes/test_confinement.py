@@ -10,6 +10,7 @@ from uuid import uuid4
 
 import attrs
 import pytest
+from tests.support.turns import counting_turns
 
 from statcore.errors import ProtocolError, UnavailableError, UnsupportedError
 from statcore.model import MetricValue, QueryTimeRange, StatisticsBatch
@@ -21,6 +22,7 @@ from statcore.queriers.interface import MetricQuery, PreparedQuerier
 from statcore.runtime import Runtime
 from statcore.scopes import Scope, confine
 from statcore.scopes.inventory import ConfinedInventory
+from statcore.scopes.owners import Owners
 from statcore.services.presets import PresetService
 from statcore.statistics import StatisticsRepositories
 from statcore.statistics.series_inventory import SeriesInventory
@@ -111,6 +113,22 @@ async def test_nothing_is_read_while_owners_cannot_be_checked(fetch: str, ids: S
     with pytest.raises(UnavailableError, match="the database is away"):
         await getattr(confined.statistics, fetch)(ids)
     assert [] == store.mock_calls
+
+
+async def test_checks_of_many_owners_do_not_hold_the_event_loop() -> None:
+    """Other tasks run while the owners of thousands of kernels and sessions are checked."""
+    inventory = MemoryInventory()
+    for _ in range(2_000):
+        inventory.register_kernel(KernelRecord(kernel_id=str(uuid4()), session_id=str(uuid4()), project_id=PROJECT))
+    owners = Owners(inventory, SCOPE)
+    kernels = (await inventory.list_kernels()).items
+    ids = [id_ for kernel in kernels for id_ in (kernel.kernel_id, kernel.session_id) if id_ is not None]
+
+    async with counting_turns() as turns:
+        allowed = await owners.kernels_and_sessions(ids)
+
+    assert set(ids) == allowed
+    assert turns.count >= len(ids) / 256
 
 
 async def test_a_store_that_answers_too_few_entries_is_found_out() -> None:

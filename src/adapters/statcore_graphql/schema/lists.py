@@ -9,10 +9,13 @@ for errors and null stay in one place.
 
 from __future__ import annotations
 
+from asyncio import CancelledError
 from collections.abc import Callable, Coroutine, Hashable, Iterable, Sequence
 from functools import partial
+from inspect import CORO_CREATED, getcoroutinestate, iscoroutine
 from itertools import chain
 from operator import attrgetter
+from types import CoroutineType
 from typing import Any, Final, TypeAlias, cast
 
 import attrs
@@ -105,9 +108,47 @@ class _Plan:
 
 
 class ListExecutor(StrawberryGraphQLCoreExecutionContext):
-    """Completes lists by plans where their items have one, and gives way to the event loop after every 64 objects."""
+    """Completes lists by plans where their items have one, and gives way to the event loop after every 64 objects.
+
+    A cancelled execution leaves no coroutine that was never awaited.
+    """
 
     context_value: GraphQueryContext
+
+    def __init__(self, *arguments: Any, **named: Any) -> None:  # noqa: ANN401 - graphql-core's
+        """Take graphql-core's arguments."""
+        super().__init__(*arguments, **named)
+        core: Any = self
+        coroutines: list[CoroutineType[Any, Any, Any]] = []
+        is_awaitable: Callable[[object], bool] = core.is_awaitable
+
+        def noting(value: object) -> bool:
+            if iscoroutine(value):
+                coroutines.append(value)
+            return is_awaitable(value)
+
+        core.is_awaitable = noting  # graphql-core calls it with each value that may be a coroutine
+        self._coroutines = coroutines
+
+    def execute_operation(self, serially: bool | None = None) -> Any:  # noqa: ANN401, FBT001 - graphql-core's
+        """Execute the operation; if it is cancelled, close the coroutines that were not started.
+
+        graphql-core runs the fields of a selection as tasks. If a task is cancelled before its first step, nobody awaits
+        the coroutines that were passed to it, such as that of the field's resolver.
+        """
+        core: Any = super()
+        result = core.execute_operation(serially)
+
+        async def execute() -> Any:  # noqa: ANN401 - graphql-core's result
+            try:
+                return await result
+            except CancelledError:
+                for coroutine in self._coroutines:
+                    if getcoroutinestate(coroutine) == CORO_CREATED:
+                        coroutine.close()
+                raise
+
+        return execute() if core.is_awaitable(result) else result
 
     def complete_iterable_value(
         self,
