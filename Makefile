@@ -1,5 +1,6 @@
-# make help lists the targets. Everything happens in .venv and in .venv-… beside it; nothing else on the machine
-# changes, except that targets with tests install missing servers where they may (root on Debian).
+# make help lists the targets. Everything happens in .venv, in .venv-… beside it, and in the folders node_modules and static of
+# the page; nothing else on the machine changes, except that targets with tests install missing servers where they may (root
+# on Debian).
 
 PYTHON ?= python3
 BIN := .venv/bin
@@ -11,32 +12,35 @@ WORKERS = -n $(shell $(PYTHON) -c 'import os; print((os.cpu_count() or 1) + 1)')
 
 PAGE := src/adapters/statcore_web/page
 PAGE_SOURCES := $(wildcard $(PAGE)/*.*) hatch_build.py
+PAGE_DEV := $(PAGE)/node_modules/.dev
 BUILT_PAGE := src/adapters/statcore_web/static/page.js
 
-NPM := $(BIN)/python hatch_build.py
+PAGE_NPM := $(BIN)/python hatch_build.py npm
 PIP_INSTALL := $(BIN)/pip install --quiet --constraint constraints.txt
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test screenshots topologies matrix lowest compat servers servers-current engines static format check hooks constraints bench \
-	scale wheel clean
+.PHONY: help demo page test screenshots topologies matrix lowest compat servers servers-current engines static format check \
+	hooks constraints bench scale wheel clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 17
 
-demo: $(BUILT_PAGE) ## real child processes, live; ARGS=--once for ten seconds, ARGS=--servers for real servers
+demo: .venv/.runtime ## real child processes, live; ARGS=--once for ten seconds, ARGS=--servers for real servers
 	@$(BIN)/statcore demo $(ARGS)
 
-test: .venv/.dev $(BUILT_PAGE) servers ## every test, with branch coverage; ARGS=tests/unit for a part, without coverage; ARGS=-n0 in one process
+page: $(BUILT_PAGE) ## bundle the page after a change of its sources; the targets that need it do this, too
+
+test: .venv/.dev $(PAGE_DEV) servers ## every test, with branch coverage; ARGS=tests/unit for a part, without coverage; ARGS=-n0 in one process
 	@$(if $(ARGS),$(BIN)/pytest $(WORKERS) $(ARGS),scripts/test-with-coverage $(BIN) $(WORKERS))
 
-screenshots: .venv/.dev $(BUILT_PAGE) ## take the tour of README.md and keep its pictures in docs/images
+screenshots: .venv/.dev ## take the tour of README.md and keep its pictures in docs/images
 	@SCREENSHOTS=docs/images $(BIN)/pytest -n0 -q tests/e2e/test_tour.py
 
-topologies: .venv/.dev $(BUILT_PAGE) servers ## the tests of clusters and sentinels that take long; ARGS as for pytest
+topologies: .venv/.dev servers ## the tests of clusters and sentinels that take long; ARGS as for pytest
 	@$(BIN)/pytest -m topologies -n0 $(ARGS) tests/faults
 
-matrix: servers ## unit, property and conformance tests on every Python from 3.11 on that is found; ARGS as for pytest
+matrix: .venv/.runtime servers ## unit, property and conformance tests on every Python from 3.11 on that is found; ARGS as for pytest
 	@scripts/matrix $(ARGS)
 
 lowest: .venv-lowest/constraints.txt servers ## the same with the lowest versions that pyproject.toml allows, on the oldest Python found
@@ -51,10 +55,10 @@ servers: ## install the servers that the tests need, as root on Debian
 servers-current: ## build the newest Prometheus and VictoriaMetrics for the tests (needs Go)
 	@scripts/install-current-servers
 
-engines: .venv/.dev $(BUILT_PAGE) servers ## test every metric engine that is found, and write the tables of docs/compatibility.md
+engines: .venv/.dev servers ## test every metric engine that is found, and write the tables of docs/compatibility.md
 	@PYTHONPATH=plugins/statcore-victoriametrics/src $(BIN)/python scripts/write_engines.py
 
-static: .venv/.dev .venv/.page-dev ## lint, import contracts, types
+static: .venv/.dev $(PAGE_DEV) ## lint, import contracts, types
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/lint-imports --no-logo
@@ -62,12 +66,12 @@ static: .venv/.dev .venv/.page-dev ## lint, import contracts, types
 	@for tests in plugins/*/tests; do $(BIN)/mypy "$$tests" || exit; done
 	$(BIN)/pyright --pythonpath $(BIN)/python
 	@scripts/verify-types $(BIN)
-	@$(NPM) run --silent check
+	@$(PAGE_NPM) run --silent check
 
-format: .venv/.dev .venv/.page-dev ## rewrite the code in house style
+format: .venv/.dev $(PAGE_DEV) ## rewrite the code in house style
 	$(BIN)/ruff check --fix-only .
 	$(BIN)/ruff format .
-	@$(NPM) run --silent format
+	@$(PAGE_NPM) run --silent format
 
 check: static test ## everything that CI checks
 
@@ -77,10 +81,10 @@ hooks: .venv/.dev ## make git run `make static` before each commit
 constraints: ## update the versions that .venv installs, constraints.txt (needs Python 3.11)
 	@scripts/write-constraints
 
-bench: .venv/.bench servers ## compare the speed with code that users write today
+bench: .venv/.dev $(BUILT_PAGE) servers ## compare the speed with code that users write today, and measure the page in a browser
 	@PYTHONPATH=. $(BIN)/python benchmarks/run.py $(ARGS)
 
-scale: .venv/.dev $(BUILT_PAGE) servers ## measure how costs grow with kernels: half an hour, 8 GB; ARGS="--most 10000" for a small run
+scale: .venv/.dev servers ## measure how costs grow with kernels: half an hour, 8 GB; ARGS="--most 10000" for a small run
 	@PYTHONPATH=. $(BIN)/python benchmarks/scale.py $(ARGS)
 
 wheel: .venv/.dev ## build the wheels of statcore and of its plugins into dist/
@@ -96,23 +100,19 @@ clean: ## remove the environments and the files of tools
 	@$(BIN)/pip install --quiet --upgrade 'pip>=25.1'
 	@touch $@
 
-.venv/.runtime: .venv/.python pyproject.toml constraints.txt
+.venv/.runtime: .venv/.python pyproject.toml constraints.txt | $(BUILT_PAGE)
 	@echo "installing statcore with all extras" >&2
 	@$(PIP_INSTALL) --editable '.[all]'
 	@touch $@
 
-$(BUILT_PAGE): $(PAGE_SOURCES) | .venv/.runtime
+$(BUILT_PAGE): $(PAGE_SOURCES) | .venv/.python
 	@echo "building the page" >&2
 	@$(PIP_INSTALL) --group page
 	@$(BIN)/python hatch_build.py
 
-.venv/.page-dev: $(BUILT_PAGE) $(PAGE)/package-lock.json
-	@$(NPM) ci --ignore-scripts
-	@touch $@
-
-.venv/.bench: .venv/.runtime
-	@echo "installing what make bench compares with" >&2
-	@$(PIP_INSTALL) --group bench
+# In node_modules, so that it disappears where packages are installed without those for development.
+$(PAGE_DEV): $(PAGE)/package-lock.json | $(BUILT_PAGE)
+	@$(PAGE_NPM) ci --ignore-scripts
 	@touch $@
 
 .venv/.dev: .venv/.runtime

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import signal
 import sys
 import tempfile
 from collections.abc import Callable, Coroutine, Mapping
@@ -20,6 +21,7 @@ import fairness
 import growth
 import live_reads
 import loaders
+import page
 import queries
 import service
 import serving
@@ -36,6 +38,7 @@ MEASUREMENTS: Final[Mapping[str, Callable[..., Coroutine[Any, Any, None]]]] = {
     "graphql": serving.measure,
     "fairness": fairness.measure,
     "service": service.measure,
+    "page": page.measure,
     "loaders": loaders.measure,
     "decoding": decoding.measure,
     "queries": queries.measure,
@@ -51,7 +54,9 @@ def main() -> None:
     """Run the measurements named on the command line, by default all."""
     parser = argparse.ArgumentParser(prog="make bench ARGS=…", description=__doc__)
     parser.add_argument("which", nargs="*", help=f"what to measure: {', '.join(MEASUREMENTS)} (default: all)")
-    parser.add_argument("--repeats", type=int, default=9, help="samples of each contender (default: 9)")
+    parser.add_argument(
+        "--repeats", type=int, default=9, help="samples of each contender; of the page, loads and minutes (default: 9)"
+    )
     parser.add_argument("--profile", action="store_true", help="print where the time of each row with a missed goal goes")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write versions, figures and goals to a file")
     parser.add_argument(
@@ -67,6 +72,7 @@ def main() -> None:
         document = arguments.document.read_text(encoding="utf-8")
         if missing := [name for name in names if not has_section(document, name)]:
             parser.error(f"{arguments.document} has no section for {', '.join(missing)}")
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit("bench: terminated"))  # ends the servers, too
     console = Console(width=None if sys.stdout.isatty() else _WIDTH)
     whole = Report(console=console)
     console.print(describe_versions())

@@ -52,7 +52,7 @@ _AHEAD_S: Final = 300
 """How far the last page is in the future, since a Prometheus takes no samples that are older than an hour."""
 _PAGES_PER_S: Final = 150
 """How many pages are scraped in a second, so that two cores can serve them and take them in."""
-_LEAST_INTERVAL_MS: Final = 1_000
+_LEAST_INTERVAL_S: Final = 1.0
 _PAUSE_S: Final = 0.5
 _DEADLINE_S: Final = 900.0
 _FEW: Final = 100
@@ -144,12 +144,12 @@ async def measure_size(folder: Path, size: int, *, program: str) -> Measured:
     ):
         stopwatch = Stopwatch(pid=server.process.pid, helpers=[pid])
         pages = math.ceil(size / KERNELS_OF_AGENT)
-        _scrape(server, folder, address, pages=pages)
-        await _wait(lambda: _remaining(address) == 0)
+        scrape(server, folder, address, pages=pages, interval_s=max(_LEAST_INTERVAL_S, pages / _PAGES_PER_S))
+        await wait_until(lambda: _remaining(address) == 0)
         sample = stopwatch.stop(runs=STEPS)
         async with aclosing(PrometheusClient(server.url, options=_OPTIONS)) as client:
             (duration,) = (await client.query("avg(avg_over_time(scrape_duration_seconds[10m]))")).samples
-            _scrape(server, folder, address, pages=0)
+            scrape(server, folder, address, pages=0, interval_s=_LEAST_INTERVAL_S)
             after = counted(server)
             assert after[_APPENDED] > _LEAST_SHARE * size * _SERIES_OF_KERNEL * STEPS
             queries = await _query_all(server, client, size, end=end)
@@ -293,9 +293,9 @@ def _serve_pages(kernels: int, start_s: int, port: Connection) -> None:
     asyncio.run(serve())
 
 
-def _scrape(server: Server, folder: Path, address: str, *, pages: int) -> None:
+def scrape(server: Server, folder: Path, address: str, *, pages: int, interval_s: float) -> None:
     """Let a Prometheus scrape the pages of agents, or nothing."""
-    interval = f"{max(_LEAST_INTERVAL_MS, round(pages * 1_000 / _PAGES_PER_S))}ms"
+    interval = f"{round(interval_s * 1_000)}ms"
     targets = [
         {"targets": [address], "labels": {"__metrics_path__": f"/agents/{agent}", "instance": f"agent-{agent}"}}
         for agent in range(pages)
@@ -326,7 +326,12 @@ def counted(server: Server) -> dict[str, float]:
     return totals
 
 
-async def _wait(is_so: Callable[[], bool]) -> None:
+async def wait_until(is_so: Callable[[], bool]) -> None:
+    """Wait until a Prometheus has scraped what it should.
+
+    Raises:
+        UnavailableError: it has not in time.
+    """
     deadline_s = time.monotonic() + _DEADLINE_S
     while not is_so():
         if time.monotonic() > deadline_s:

@@ -61,8 +61,8 @@ def session_ids(count: int) -> list[str]:
 
 def payload(number: int) -> bytes:
     """Pack 8 metrics of 11 fields, about 1.4 kB, as an agent does."""
-    value = f"{number % 1000}.125"
-    metric = {"current": value, "capacity": "1000", "pct": "12.35", "unit_hint": "bytes", "stats.version": 2}
+    value, pct = f"{number % 1000}.125", f"{number % 1000 / 10:05.2f}"
+    metric = {"current": value, "capacity": "1000", "pct": pct, "unit_hint": "bytes", "stats.version": 2}
     metric |= {f"stats.{name}": value for name in STATS}
     return bytes(msgpack.packb(dict.fromkeys(METRICS, metric)))
 
@@ -83,7 +83,7 @@ async def stored(scratch: Path, *, kernels: int, sessions: int = 0) -> AsyncGene
             async with aclosing(ValkeyStatistics.from_url(server.url)) as store:
                 yield Stored(
                     server=server,
-                    version=await _version(redis),
+                    version=await version_of(redis),
                     redis=redis,
                     unbounded_redis=unbounded_redis,
                     store=store,
@@ -97,6 +97,7 @@ async def _write(redis: Redis, values: Mapping[str, bytes | int]) -> None:
         await redis.mset({key: values[key] for key in keys[start : start + _WRITES]})
 
 
-async def _version(redis: Redis) -> str:
+async def version_of(redis: Redis) -> str:
+    """Return the name and the version of a server."""
     server = await redis.info("server")
     return f"Valkey {server['valkey_version']}" if "valkey_version" in server else f"Redis {server['redis_version']}"

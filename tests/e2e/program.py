@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 import os
+import select
 import signal
 import subprocess
 import sys
+import time
+from typing import Final
 
 ID_1, ID_2, ID_3 = (f"6f1b3c9e-0a52-4a57-9d3e-{number:012d}" for number in range(1, 4))
 END_S = 1_795_341_600
 """The time of the newest sample in the servers, in unix seconds."""
 MEM = {"current": "1048576", "capacity": "2097152", "pct": "50.00", "unit_hint": "bytes", "stats.max": "1048576"}
+
+_PATIENCE_S: Final = 60.0
+"""Many times what any of it takes, so that a slow machine fails no test."""
 
 
 def environment(**settings: str) -> dict[str, str]:
@@ -44,6 +50,21 @@ def start(*arguments: str, **settings: str) -> subprocess.Popen[str]:
         )
     finally:
         signal.signal(signal.SIGINT, before)
+
+
+def read_until(terminal: int, text: str) -> str:
+    """Read what a program writes to its terminal until a text is there.
+
+    Raises:
+        TimeoutError: the text does not come in time.
+    """
+    deadline = time.monotonic() + _PATIENCE_S
+    shown = ""
+    while text not in shown:
+        if not select.select([terminal], [], [], max(deadline - time.monotonic(), 0.0))[0]:
+            raise TimeoutError(f"waited {_PATIENCE_S:g} s for {text!r}; there is {shown!r}")
+        shown += os.read(terminal, 65536).decode(errors="replace")
+    return shown
 
 
 def read_all(terminal: int) -> str:

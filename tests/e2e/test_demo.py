@@ -9,7 +9,8 @@ import re
 import signal
 import subprocess
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
@@ -18,7 +19,7 @@ from urllib.request import urlopen
 import psutil
 import pytest
 from aiohttp import ClientSession
-from tests.e2e.program import environment, read_all, start, statcore
+from tests.e2e.program import environment, read_until, start, statcore
 from tests.support.polling import until
 
 from statcore_cli.demo.loads import LOADS
@@ -159,28 +160,61 @@ async def test_serve_answers_queries_about_the_loads_without_any_server() -> Non
         assert 0 == process.wait(timeout=60)
 
 
+@contextmanager
+def in_terminal(*words: str) -> Iterator[tuple[subprocess.Popen[bytes], int]]:
+    """Run the demo in a terminal within the block, which ends the demo; also yield the other end of the terminal."""
+    outer, inner = pty.openpty()
+    env = environment() | {"COLUMNS": "300", "TERM": "xterm"}
+    with subprocess.Popen([sys.executable, *words], env=env, stdout=inner, stderr=inner) as process:
+        os.close(inner)
+        try:
+            yield process, outer
+        finally:
+            process.terminate()
+    os.close(outer)
+
+
 def test_a_terminal_shows_the_address_of_the_page() -> None:
     """The page is at the address above the live view, and knows the loads with owner and start; Ctrl-C ends both."""
     query = "{ compute_session_list { items { user_id started_at } } endpoint_list { items { replicas { active } } } }"
-    outer, inner = pty.openpty()
-    with subprocess.Popen(DEMO, env=environment() | {"COLUMNS": "200", "TERM": "xterm"}, stdout=inner) as process:
-        os.close(inner)
-        shown = ""
-        while "busy 50%" not in shown:
-            shown += os.read(outer, 65536).decode(errors="replace")
-        (address,) = set(re.findall(r"http://127\.0\.0\.1:\d+", shown))
-        with urlopen(address) as response:  # noqa: S310 - of the demo
+    with in_terminal("-m", "statcore_cli", "demo") as (process, terminal):
+        (address,) = set(re.findall(r"http://127\.0\.0\.1:\d+", read_until(terminal, "busy 50%")))
+        with urlopen(address, timeout=30) as response:  # noqa: S310 - of the demo
             page = response.read().decode()
-        with urlopen(f"{address}/graphql?{urlencode({'query': query})}") as response:  # noqa: S310
+        with urlopen(f"{address}/graphql?{urlencode({'query': query})}", timeout=30) as response:  # noqa: S310
             data = json.load(response)["data"]
         process.send_signal(signal.SIGINT)
-        read_all(outer)
         assert 0 == process.wait(timeout=60)
     assert '<script type="module" src="static/page.js">' in page
     sessions = data["compute_session_list"]["items"]
     assert 2 == len(sessions)
     assert all(session["user_id"] and session["started_at"] for session in sessions)
     assert [{"replicas": [{"active": True}]}] == data["endpoint_list"]["items"]
+
+
+@pytest.mark.parametrize(
+    ("fault", "remedy"),
+    [
+        ("import sys; sys.modules['aiohttp'] = None", "pip install 'statcore[web]'"),
+        ("from pathlib import Path; import statcore_web.page as page; page._FOLDER = Path('/none')", "make page"),
+    ],
+    ids=["not installed", "not built"],
+)
+def test_without_the_page_a_terminal_shows_the_loads_and_why(fault: str, remedy: str) -> None:
+    """The reason is above the live view, and is the error where the options need the page."""
+    program = f"{fault}; from statcore_cli.main import main; main()"
+    with in_terminal("-c", program, "demo") as (process, terminal):
+        assert remedy in read_until(terminal, "busy 50%")
+        process.send_signal(signal.SIGINT)
+        assert 0 == process.wait(timeout=60)
+    with in_terminal("-c", program, "demo", "--port", "0") as (process, terminal):
+        assert remedy in read_until(terminal, "\n")
+        assert 1 == process.wait(timeout=60)
+    command = [sys.executable, "-c", program, "demo", "--serve"]
+    served = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    assert (1, "") == (served.returncode, served.stdout)
+    assert 1 == len(served.stderr.splitlines())
+    assert remedy in served.stderr
 
 
 @pytest.mark.parametrize("options", [["--once", "--serve"], ["--once", "--port", "0"], ["--port", "0"]])

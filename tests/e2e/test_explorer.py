@@ -24,6 +24,7 @@ from tests.support.web_host import Client, TokenFile, serving
 from statcore_graphql.schema import Query
 from statcore_web import Limits, Tokens
 
+pytest_plugins = ["tests.support.browser_fixtures"]
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 SESSIONS: Final = "{ compute_session_list { items { session_id } } }"

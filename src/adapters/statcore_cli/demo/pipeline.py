@@ -1,7 +1,7 @@
 """The pipeline of the demo: child processes, the collector that samples them, a store and a backend, and reading back.
 
-The store and the backend are inside this process, or a real Valkey and a real Prometheus. The inventory is in this process,
-from the collector. Everything is read back through the public API.
+The store and the backend are inside this process, or a real Valkey and a real Prometheus. The collector fills an inventory
+in memory. Everything is read back through the public API.
 """
 
 from __future__ import annotations
@@ -95,52 +95,52 @@ def _running(load: str, amount: str) -> Generator[subprocess.Popen[bytes]]:
 
 @attrs.frozen(kw_only=True)
 class Pipeline:
-    """The collector, and the open ports that its data is read back from."""
+    """The child processes, the collector that samples them, and the open ports that its data is read back from."""
 
+    children: Sequence[Child]
     collector: Collector
     runtime: Runtime
-    inventory: MemoryInventory
 
 
 @asynccontextmanager
-async def embedded_pipeline(registry: PluginRegistry) -> AsyncGenerator[Pipeline]:
-    """Open a store and a backend inside this process."""
-    settings = Settings(statistics_url="memory://", metrics_url="memory://")
-    async with open_runtime(settings, registry) as runtime, open_sink(settings, registry) as sink:
-        inventory = MemoryInventory()
-        collector = Collector(sink, agent_id=AGENT_ID, interval_s=INTERVAL_S, inventory=inventory)
-        yield Pipeline(collector=collector, runtime=attrs.evolve(runtime, inventory=inventory), inventory=inventory)
+async def open_pipeline(registry: PluginRegistry, *, servers: bool) -> AsyncGenerator[Pipeline]:
+    """Run the child processes, and open a store and a backend for their statistics, within the block.
 
-
-@asynccontextmanager
-async def server_pipeline(registry: PluginRegistry) -> AsyncGenerator[Pipeline]:
-    """Start a Valkey that the collector writes to and a Prometheus that scrapes the collector; end both with the block.
+    Args:
+        registry: the adapters.
+        servers: whether a Valkey and a Prometheus are started; otherwise the store and the backend are in this process.
 
     Raises:
         UnavailableError: a server is not installed, or does not start.
     """
     async with AsyncExitStack() as stack:
         folder = Path(stack.enter_context(TemporaryDirectory(prefix="statcore-demo-")))
-        # Starting a server blocks the event loop; nothing else runs on it yet.
-        valkey = stack.enter_context(running_valkey(folder))
-        sink = await stack.enter_async_context(open_sink(Settings(statistics_url=valkey.url), registry))
+        settings = Settings(statistics_url="memory://", metrics_url="memory://")
+        if servers:  # starting a server blocks the event loop; nothing else runs on it yet
+            valkey = stack.enter_context(running_valkey(folder))
+            settings = attrs.evolve(settings, statistics_url=valkey.url)
+        sink = await stack.enter_async_context(open_sink(settings, registry))
+        children = stack.enter_context(running_children(AGENT_ID))
         inventory = MemoryInventory()
         collector = Collector(sink, agent_id=AGENT_ID, interval_s=INTERVAL_S, inventory=inventory)
-        exporter = start_exporter(collector)
-        stack.callback(exporter.close)
-        targets = {"statcore": exporter.address}
-        prometheus = stack.enter_context(running_prometheus(folder, targets=targets, scrape_interval=f"{INTERVAL_S:.0f}s"))
-        settings = Settings(statistics_url=valkey.url, metrics_url=prometheus.url)
+        for child in children:
+            collector.add(child.target)
+        inventory.register_endpoint(_endpoint_of([child.target for child in children if child.title == "traffic"]))
+        if servers:
+            exporter = start_exporter(collector)
+            stack.callback(exporter.close)
+            targets, interval = {"statcore": exporter.address}, f"{INTERVAL_S:.0f}s"
+            prometheus = stack.enter_context(running_prometheus(folder, targets=targets, scrape_interval=interval))
+            settings = attrs.evolve(settings, metrics_url=prometheus.url)
         runtime = await stack.enter_async_context(open_runtime(settings, registry))
-        yield Pipeline(collector=collector, runtime=attrs.evolve(runtime, inventory=inventory), inventory=inventory)
+        yield Pipeline(children=children, collector=collector, runtime=attrs.evolve(runtime, inventory=inventory))
 
 
-async def read_state(pipeline: Pipeline, children: Sequence[Child], *, since: datetime, now: datetime) -> LiveState:
+async def read_state(pipeline: Pipeline, *, since: datetime, now: datetime) -> LiveState:
     """Read the live statistics of all children in one batch, and query their metrics over the last minute.
 
     Args:
-        pipeline: the store and the backend.
-        children: the children.
+        pipeline: the children, the store and the backend.
         since: the start of the demo; no range begins before it.
         now: the end of the range.
 
@@ -150,7 +150,7 @@ async def read_state(pipeline: Pipeline, children: Sequence[Child], *, since: da
     return await LiveState.read(
         pipeline.runtime.repository,
         UtilizationSource(pipeline.runtime.metrics),
-        {child.target.kernel_id: child.title for child in children},
+        {child.target.kernel_id: child.title for child in pipeline.children},
         title_name="load",
         metrics=METRICS,
         time_range=QueryTimeRange(start=max(since, now - _WINDOW), end=now, step=timedelta(seconds=INTERVAL_S)),
@@ -158,30 +158,24 @@ async def read_state(pipeline: Pipeline, children: Sequence[Child], *, since: da
     )
 
 
-async def run_rounds(
-    pipeline: Pipeline, children: Sequence[Child], stop: asyncio.Event, *, rounds: int | None = None
-) -> AsyncGenerator[LiveState]:
+async def run_rounds(pipeline: Pipeline, stop: asyncio.Event, *, rounds: int | None = None) -> AsyncGenerator[LiveState]:
     """Collect the children once per interval, and yield the state that is read back after every round.
 
     Args:
-        pipeline: the collector, and where its data is read back from.
-        children: the children to collect.
+        pipeline: the children, their collector, and where its data is read back from.
         stop: ends the rounds when it is set.
         rounds: how many rounds to run at most; None is no limit.
 
     Raises:
         StatcoreError: a round cannot be collected, or its live statistics cannot be read.
     """
-    for child in children:
-        pipeline.collector.add(child.target)
-    pipeline.inventory.register_endpoint(_endpoint_of([child.target for child in children if child.title == "traffic"]))
     loop = asyncio.get_running_loop()
     since, started = datetime.now(UTC), loop.time()
     for number in count(1):
         await pipeline.collector.collect()
         if isinstance(pipeline.runtime.metrics, ScrapeSinkPort):
             pipeline.runtime.metrics.append_scrape(pipeline.collector.samples(), target=AGENT_ID, time=time.time())
-        yield await read_state(pipeline, children, since=since, now=datetime.now(UTC))
+        yield await read_state(pipeline, since=since, now=datetime.now(UTC))
         if number == rounds:
             return
         with suppress(TimeoutError):
