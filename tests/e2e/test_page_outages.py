@@ -20,6 +20,7 @@ from statcore.testing.metrics.openmetrics import openmetrics_text
 from statcore.testing.servers import Server, find_program, plant_openmetrics, running_prometheus, start_program
 from statcore_valkey import ValkeyStatistics, ValkeyStatisticsSink
 
+pytest_plugins = ["tests.support.browser_fixtures"]
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 
