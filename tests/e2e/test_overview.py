@@ -27,6 +27,13 @@ pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 AXE: Final = ROOT / "src/adapters/statcore_web/page/node_modules/axe-core/axe.min.js"
 ROW_PX: Final = 36
+SCROLLING_SIDEWAYS: Final = """[...document.querySelectorAll("html, body, header, nav, main, main *:not(.scrolling)")]
+    .filter((element) => element.scrollWidth > element.clientWidth && getComputedStyle(element).overflowX !== "hidden"
+        && element.clientWidth > 1).map((element) => element.outerHTML.slice(0, 100))"""
+SET_HIDDEN: Final = """(hidden) => {
+    Object.defineProperty(document, "hidden", { value: Boolean(hidden), configurable: true });
+    document.dispatchEvent(new Event("visibilitychange"));
+}"""
 
 
 @attrs.frozen
@@ -379,6 +386,23 @@ async def test_endpoints_and_agents_have_their_parts(browser: Browser, prefix: s
         await expect(shown.cell("node-1", "Devices")).to_contain_text("cuda_util of cuda1: 41 %")
         await shown.page.get_by_role("link", name="Kernels").click()
         await expect(shown.cell(kernel_id(0), "Agent")).to_have_text("node-1")
+
+
+async def test_every_view_fits_a_phone(browser: Browser) -> None:
+    """Each link of the navigation is on the screen, and nothing but a table's own frame scrolls sideways."""
+    async with overview(browser, await small_world(), viewport={"width": 360, "height": 740}) as shown:
+        links = shown.page.get_by_role("navigation").get_by_role("link")
+        for view in ("Sessions", "Kernels", "Endpoints", "Agents", "Queries", "Health"):
+            await links.filter(has_text=view).click()
+            await expect(shown.page.get_by_role("heading", name=view)).to_be_visible()
+            await expect(shown.page.get_by_role("main")).not_to_contain_text("Loading")
+            for link in await links.all():
+                await expect(link).to_be_in_viewport(ratio=1)
+            assert [] == await shown.page.evaluate(SCROLLING_SIDEWAYS), view
+        await links.filter(has_text="Sessions").click()
+        await shown.row(session_id(9)).get_by_role("rowheader").get_by_role("link").click()
+        await expect(shown.page.get_by_text("Live entry")).to_be_visible()
+        assert [] == await shown.page.evaluate(SCROLLING_SIDEWAYS)
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
