@@ -120,6 +120,30 @@ async def test_sessions_have_figures_with_units_and_the_busiest_is_first(browser
         await expect(shown.connection).to_contain_text("Live")
 
 
+async def test_a_bar_is_a_part_of_a_scale_that_is_named(browser: Browser) -> None:
+    """A full bar is the highest value, and 100 % of accelerators; zero is an empty bar, and what is not known has none."""
+    world = PageWorld(12)
+    await world.write(numbers=[0, 3, 9])
+    async with overview(browser, world) as shown:
+        bars = {
+            (9, "CPU"): (cpu_pct(9) / cpu_pct(0), "1000 %"),
+            (0, "CPU"): (1, "1000 %"),
+            (9, "Accel."): (0.09, "100 %"),
+            (3, "Received"): (1 / 3, "900 B/s"),
+        }
+        for (number, title), (part, scale) in bars.items():
+            cell = shown.cell(session_id(number), title)
+            await expect(cell.get_by_title(f"a full bar is {scale}")).to_be_visible()
+            width = await cell.locator(".bar-of").evaluate(
+                "(bar) => bar.firstElementChild.getBoundingClientRect().width / bar.getBoundingClientRect().width"
+            )
+            assert part == pytest.approx(width, abs=0.02)
+        await expect(shown.cell(session_id(9), "Sent").locator(".bar-of span")).to_have_css("width", "0px")
+        await expect(shown.cell(session_id(9), "Sent").locator(".bar-of")).to_be_visible()
+        await expect(shown.cell(session_id(5), "Sent")).to_contain_text("not known")
+        await expect(shown.cell(session_id(5), "Sent").locator(".bar-of")).to_have_count(0)
+
+
 async def test_an_answer_that_is_the_same_is_not_sent_again(browser: Browser) -> None:
     """A refresh of what has not changed is 304."""
     async with overview(browser, await small_world()) as shown:
