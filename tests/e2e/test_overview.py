@@ -347,23 +347,51 @@ async def test_an_outage_of_the_service_shows_and_heals(browser: Browser) -> Non
             await runner.cleanup()
 
 
+async def test_an_offline_page_says_so_and_waits(browser: Browser) -> None:
+    """The rows stay, nothing is sent, and the page is live again when the network is back."""
+    world = await small_world()
+    async with overview(browser, world) as shown:
+        await expect(shown.cell(session_id(0), "CPU")).to_have_text("1000 %")
+        await shown.page.clock.install()
+        await shown.page.context.set_offline(True)
+        await expect(shown.connection).to_contain_text("offline")
+        await expect(shown.page.get_by_role("main").get_by_role("status")).to_contain_text("What is shown is of")
+        await expect(shown.cell(session_id(0), "CPU")).to_have_text("1000 %")
+        requests: list[str] = []
+        shown.page.on("request", lambda request: requests.append(request.url))
+        await shown.page.clock.run_for(60_000)
+        assert [] == requests
+        await world.write(turn=100, numbers=[0])
+        await shown.page.context.set_offline(False)
+        await expect(shown.cell(session_id(0), "CPU")).to_have_text("1001 %")
+        await expect(shown.connection).to_contain_text("Live")
+        await expect(shown.page.get_by_role("main").get_by_role("status")).to_have_count(0)
+
+
+async def test_a_page_that_was_opened_hidden_loads_when_it_is_shown(browser: Browser) -> None:
+    """As in a tab in the background: also what is read once, such as the version."""
+    async with overview(browser, await small_world(), "/static/icon.svg") as shown:
+        await shown.page.add_init_script("Object.defineProperty(document, 'hidden', { value: true, configurable: true })")
+        await shown.page.goto(shown.page.url.replace("static/icon.svg", ""))
+        await expect(shown.page.get_by_role("contentinfo")).to_have_text("statcore")
+        await shown.page.evaluate(SET_HIDDEN, 0)
+        await expect(shown.page.get_by_role("contentinfo")).to_contain_text(re.compile(r"statcore \d"))
+        await expect(shown.cell(session_id(0), "CPU")).to_have_text("1000 %")
+
+
 async def test_a_hidden_page_sends_nothing(browser: Browser) -> None:
     """It refreshes at once when it is shown again."""
     world = await small_world()
-    set_hidden = """(hidden) => {
-        Object.defineProperty(document, "hidden", { value: Boolean(hidden), configurable: true });
-        document.dispatchEvent(new Event("visibilitychange"));
-    }"""
     async with overview(browser, world) as shown:
         await expect(shown.cell(session_id(0), "CPU")).to_have_text("1000 %")
-        await shown.page.evaluate(set_hidden, 1)
+        await shown.page.evaluate(SET_HIDDEN, 1)
         requests: list[str] = []
         shown.page.on("request", lambda request: requests.append(request.url))
         await shown.refresh()
         await asyncio.wait_for(shown.page.evaluate("new Promise((resolve) => requestAnimationFrame(resolve))"), 10)
         assert [] == requests
         await world.write(turn=100, numbers=[0])
-        await shown.page.evaluate(set_hidden, 0)
+        await shown.page.evaluate(SET_HIDDEN, 0)
         await expect(shown.cell(session_id(0), "CPU")).to_have_text("1001 %")
 
 

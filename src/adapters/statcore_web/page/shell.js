@@ -56,7 +56,7 @@ function Connected() {
   };
   return html`<p class=${`connection ${state}`} role="status" title=${failure ? `${failure} (${since})` : since}>
     <span class="dot" aria-hidden="true"></span>${texts[state]}
-    ${state === "down" && html` <button type="button" onClick=${refreshAll}>Try again</button>`}
+    ${(state === "down" || state === "offline") && html` <button type="button" onClick=${refreshAll}>Try again</button>`}
   </p>`;
 }
 
