@@ -83,12 +83,27 @@ function Search({ search }) {
   useEffect(() => {
     if (input.current && document.activeElement !== input.current) input.current.value = search;
   }, [search]);
+  useEffect(() => {
+    const slash = (/** @type {KeyboardEvent} */ event) => {
+      if (event.key !== "/" || event.ctrlKey || event.altKey || event.metaKey || isTypedInto(event.target)) return;
+      event.preventDefault();
+      input.current?.select();
+    };
+    addEventListener("keydown", slash);
+    return () => removeEventListener("keydown", slash);
+  }, []);
   const typed = () => {
     clearTimeout(timer.current);
     timer.current = setTimeout(() => change({ q: input.current?.value.trim() }, { replace: true }), TYPING_PAUSE_MS);
   };
-  return html`<input ref=${input} type="search" aria-label="Search ids and owners" placeholder="Search ids and owners" defaultValue=${search} onInput=${typed} />`;
+  return html`<input
+    ref=${input} type="search" aria-label="Search ids and owners" placeholder="Search ids and owners" defaultValue=${search} onInput=${typed}
+    aria-keyshortcuts="/" title="Press / to search, Escape to see all"
+  />`;
 }
+
+/** @param {EventTarget | null} target */
+const isTypedInto = (target) => target instanceof Element && target.matches("input, select, textarea, dialog *");
 
 /** @param {{filter: string}} props */
 function Filter({ filter }) {

@@ -92,6 +92,7 @@ function Token() {
     location.reload(); // leaves nothing of what the token could see
   };
   return html`
+    ${state === "refused" && html`<button type="button" onClick=${() => dialog.current?.showModal()}>Sign in</button>`}
     ${isKept && html`<button type="button" onClick=${signOut} title="Removes the token from this browser">Sign out</button>`}
     <dialog ref=${dialog} aria-labelledby="token-title">
       <form onSubmit=${submit}>
