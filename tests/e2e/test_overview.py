@@ -234,6 +234,13 @@ async def test_the_keyboard_moves_opens_and_comes_back(browser: Browser) -> None
         for place in range(2):
             await page.keyboard.press("Tab")
             await expect(owners.nth(place)).to_be_focused()
+        await page.keyboard.press("/")
+        await expect(page.get_by_role("searchbox")).to_be_focused()
+        await page.keyboard.type(f"/{session_id(1)}")
+        await expect(page.get_by_text("Nothing matches")).to_be_visible()  # a slash in it is text
+        await page.keyboard.press("Escape")
+        await expect(shown.row(session_id(499))).to_have_count(0)
+        await owners.last.focus()
         await page.keyboard.press("Tab")  # only one row is on the way through the page
         await expect(page.get_by_role("grid").get_by_role("link").and_(page.locator(":focus"))).to_have_count(0)
         await link.focus()
@@ -406,6 +413,9 @@ async def test_a_scoped_token_sees_its_own_only(browser: Browser, tmp_path: Path
     ):
         dialog = shown.page.get_by_role("dialog")
         await expect(dialog).to_contain_text("needs a token")
+        await shown.page.keyboard.press("Escape")
+        await expect(dialog).to_be_hidden()
+        await shown.page.get_by_role("button", name="Sign in").click()
         await dialog.get_by_label("Token").fill("statcore_wrong")
         await dialog.get_by_role("button", name="Sign in").click()
         await expect(dialog).to_contain_text("not valid")

@@ -312,6 +312,11 @@ async def test_a_range_is_dragged_typed_and_taken_back(browser: Browser, url: st
         await shown.button("Own range").focus()
         await shown.page.keyboard.press("Enter")
         await expect(shown.page.get_by_role("textbox", name="From")).to_be_focused()
+        await shown.page.keyboard.press("Escape")
+        await expect(shown.page.get_by_role("textbox", name="From")).to_have_count(0)
+        await expect(shown.button("Own range")).to_be_focused()
+        await shown.page.keyboard.press("Enter")
+        await expect(shown.page.get_by_role("textbox", name="From")).to_be_focused()
         await shown.page.keyboard.type("yesterday")
         await shown.page.keyboard.press("Enter")
         await expect(shown.page.get_by_role("textbox", name="From")).to_have_attribute("aria-invalid", "true")
@@ -326,6 +331,23 @@ async def test_a_range_is_dragged_typed_and_taken_back(browser: Browser, url: st
         await shown.button("Zoom out").click()
         await expect(shown.main).to_contain_text("UTC")
         await expect(shown.page).to_have_url(re.compile("from=20.*&to=20"))
+
+
+async def test_the_keyboard_hides_a_line(browser: Browser, url: str) -> None:
+    """As the capacity, beside which low values are flat: a button in the legend; another range leaves it hidden."""
+    range_of_now = {"from": RANGE["from"], "to": "now"}
+    async with charting(browser, address(url, "object", "session", ID_1, **range_of_now)) as shown:
+        current, capacity = (shown.chart("mem").get_by_role("button", name=name) for name in ("current", "capacity"))
+        await current.focus()
+        await shown.page.keyboard.press("Tab")
+        await expect(capacity).to_be_focused()
+        await shown.page.keyboard.press("Space")
+        await expect(capacity).to_have_attribute("aria-pressed", "false")
+        await shown.button("Zoom out").press("Enter")
+        await expect(shown.page).to_have_url(re.compile("from=20.*&to=20"))
+        await expect(shown.chart("mem")).to_have_attribute("aria-busy", "false")
+        await expect(capacity).to_have_attribute("aria-pressed", "false")
+        await expect(current).to_have_attribute("aria-pressed", "true")
 
 
 async def test_an_installed_plugin_has_a_form_a_chart_a_table_and_a_link(
