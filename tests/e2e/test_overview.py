@@ -305,6 +305,15 @@ async def test_an_outage_of_the_store_shows_and_heals(browser: Browser, monkeypa
         await expect(shown.cell(session_id(0), "State").locator(".mark")).to_have_count(0)
 
 
+async def test_what_the_inventory_does_not_know_is_no_outage(browser: Browser) -> None:
+    """Series of agents name no endpoints: a reason, and nothing that is unavailable."""
+    async with serving() as client, looking(browser, f"{client.make_url('/')}#/endpoints") as shown:
+        status = shown.page.get_by_role("main").get_by_role("status")
+        await expect(status).to_contain_text("no data")
+        await expect(status).to_contain_text("do not name inference endpoints")
+        await expect(shown.connection).to_contain_text("Live")
+
+
 async def test_a_jump_during_an_outage_arrives_when_it_is_over(browser: Browser, monkeypatch: pytest.MonkeyPatch) -> None:
     """The end of a long list, whose pages were never read, is loaded without another action of the user."""
     world = PageWorld(1_000)
