@@ -64,7 +64,7 @@ const FIGURE_COLUMNS = [
     figure: "accelerator_pct",
     whole: 100,
   }),
-  figure("Accel. mem.", "accelerator_mem_bytes", "bytes", {
+  figure("Acc. mem.", "accelerator_mem_bytes", "bytes", {
     hint: `Memory of accelerators in use. ${COMPARED}`,
     figure: "accelerator_mem_bytes",
     onPhone: "minor",
