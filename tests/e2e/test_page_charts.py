@@ -15,11 +15,13 @@ from typing import Any, Final
 from urllib.parse import urlencode, urlsplit
 
 import attrs
+import msgpack
 import psutil
 import pytest
 from playwright.async_api import Browser, Locator, Page, expect
+from redis import Redis
 from tests.e2e.plugin_projects import HEAD, write_project
-from tests.e2e.program import END_S, ID_1, ID_2, statcore
+from tests.e2e.program import END_S, ID_1, ID_2, ID_3, MEM, statcore
 from tests.support import service
 from tests.support.browser import Visit, visiting
 from tests.support.environments import ROOT, run
@@ -115,7 +117,7 @@ def statcore_presets():
 
 
 def planted() -> Iterator[PlantedSeries]:
-    """Yield memory of a session with a gap, its capacity, its CPU time, and the levels of tanks."""
+    """Yield memory of a session with a gap, its capacity, its CPU time, the levels of tanks, and a session of now."""
     times = [time for time in range(END_S - 3_600, END_S + 1, 15) if time not in GAP_S]
     for number, tank in enumerate(TANK_NAMES, start=1):
         yield PlantedSeries(
@@ -129,6 +131,11 @@ def planted() -> Iterator[PlantedSeries]:
     for (metric, value_type), value in values.items():
         labels = {CONTAINER_METRIC_LABEL: metric, "value_type": value_type, "session_id": ID_1, "kernel_id": ID_2}
         yield PlantedSeries(CONTAINER_SERIES, labels, [(float(time), value(time)) for time in times])
+    now = int(datetime.now(UTC).timestamp())
+    labels = {CONTAINER_METRIC_LABEL: "cpu_util", "value_type": "current", "session_id": ID_3, "kernel_id": ID_3}
+    yield PlantedSeries(
+        CONTAINER_SERIES, labels, [(float(time), float(time)) for time in range(now - 600, now + 1_200, 15)]
+    )
 
 
 @pytest.fixture(scope="module")
@@ -305,6 +312,11 @@ async def test_a_range_is_dragged_typed_and_taken_back(browser: Browser, url: st
         await shown.button("Own range").focus()
         await shown.page.keyboard.press("Enter")
         await expect(shown.page.get_by_role("textbox", name="From")).to_be_focused()
+        await shown.page.keyboard.press("Escape")
+        await expect(shown.page.get_by_role("textbox", name="From")).to_have_count(0)
+        await expect(shown.button("Own range")).to_be_focused()
+        await shown.page.keyboard.press("Enter")
+        await expect(shown.page.get_by_role("textbox", name="From")).to_be_focused()
         await shown.page.keyboard.type("yesterday")
         await shown.page.keyboard.press("Enter")
         await expect(shown.page.get_by_role("textbox", name="From")).to_have_attribute("aria-invalid", "true")
@@ -319,6 +331,23 @@ async def test_a_range_is_dragged_typed_and_taken_back(browser: Browser, url: st
         await shown.button("Zoom out").click()
         await expect(shown.main).to_contain_text("UTC")
         await expect(shown.page).to_have_url(re.compile("from=20.*&to=20"))
+
+
+async def test_the_keyboard_hides_a_line(browser: Browser, url: str) -> None:
+    """As the capacity, beside which low values are flat: a button in the legend; another range leaves it hidden."""
+    range_of_now = {"from": RANGE["from"], "to": "now"}
+    async with charting(browser, address(url, "object", "session", ID_1, **range_of_now)) as shown:
+        current, capacity = (shown.chart("mem").get_by_role("button", name=name) for name in ("current", "capacity"))
+        await current.focus()
+        await shown.page.keyboard.press("Tab")
+        await expect(capacity).to_be_focused()
+        await shown.page.keyboard.press("Space")
+        await expect(capacity).to_have_attribute("aria-pressed", "false")
+        await shown.button("Zoom out").press("Enter")
+        await expect(shown.page).to_have_url(re.compile("from=20.*&to=20"))
+        await expect(shown.chart("mem")).to_have_attribute("aria-busy", "false")
+        await expect(capacity).to_have_attribute("aria-pressed", "false")
+        await expect(current).to_have_attribute("aria-pressed", "true")
 
 
 async def test_an_installed_plugin_has_a_form_a_chart_a_table_and_a_link(
@@ -493,24 +522,37 @@ async def test_axe_finds_nothing_serious(browser: Browser, url: str, scheme: Any
             assert width >= await shown.page.evaluate("document.documentElement.scrollWidth"), path
 
 
-async def test_an_outage_of_prometheus_shows_and_heals(browser: Browser, url: str, history: Server, tmp_path: Path) -> None:
-    """The charts stay, with the time that they are of; without a reload they are fresh again."""
+async def test_an_outage_of_prometheus_shows_and_heals(
+    browser: Browser, url: str, history: Server, valkey_server: Server, tmp_path: Path
+) -> None:
+    """Charts and rows of lists stay, with the time that they are of; without a reload they are fresh again."""
+    with Redis(host="127.0.0.1", port=valkey_server.port) as client:
+        client.set(ID_3, msgpack.packb({"mem": MEM}), ex=86_400)
     range_of_now = {"from": RANGE["from"], "to": "now"}
-    async with charting(browser, address(url, "object", "session", ID_1, **range_of_now)) as shown:
+    async with (
+        charting(browser, address(url, "object", "session", ID_1, **range_of_now)) as shown,
+        charting(browser, address(url, "sessions")) as lists,  # Prometheus says which sessions there are
+    ):
         await expect(shown.drawn("mem")).to_be_visible()
+        row = lists.page.get_by_role("row").filter(has_text=ID_3)
+        await expect(row).to_contain_text("1 MiB")
         command = psutil.Process(history.process.pid).cmdline()
         history.process.terminate()
         history.process.wait()
         await shown.refresh()
         status = shown.chart("mem").get_by_role("status").first
-        await expect(status).to_contain_text("not up to date")
-        await expect(status).to_contain_text("What is shown is of")
+        for place in (status, lists.main.get_by_role("status")):
+            await expect(place).to_contain_text("not up to date")
+            await expect(place).to_contain_text("What is shown is of")
         await expect(shown.drawn("mem")).to_be_visible()
+        await expect(row).to_contain_text("1 MiB")
         await shown.page.get_by_role("link", name="Health").click()
         await expect(shown.main.get_by_role("listitem").filter(has_text="metrics")).to_contain_text("unavailable")
         again = start_program(command, tmp_path / "prometheus.log")
         try:
             await expect(shown.main.get_by_role("listitem").filter(has_text="metrics")).to_contain_text("answers")
+            await expect(lists.main.get_by_role("status")).to_have_count(0)
+            await expect(row).to_contain_text("1 MiB")
             await shown.page.go_back()
             await expect(shown.drawn("mem")).to_be_visible()
             await expect(status).not_to_contain_text("not up to date")

@@ -14,6 +14,8 @@
 const KEY = "statcore.token";
 /** Servers accept lines of 8 kB; longer requests are sent by POST, which has no ETag. */
 const LONGEST_URL = 6000;
+const SILENT = "The service does not answer. Check that it runs and that the network is up, then try again.";
+const OFFLINE = "This machine is offline. The service cannot be reached before the network is back.";
 
 /** The token: kept until the tab is closed, and seen by no other tab. */
 export const token = {
@@ -81,7 +83,7 @@ async function exchange(url, init) {
     text = new TextDecoder().decode(body);
   } catch (error) {
     if (init.signal?.aborted) throw error;
-    return failed("The service does not answer. Check that it runs and that the network is up, then try again.", passed());
+    return failed(navigator.onLine ? SILENT : OFFLINE, passed());
   }
   const outcome = {
     status: answer.status,

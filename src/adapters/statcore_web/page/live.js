@@ -76,7 +76,8 @@ function hear({ status, failure }) {
 
 /**
  * Send a request until it is stopped: at once, then `every_ms` after each answer. It waits while the page is hidden or offline,
- * and while the service wants another token.
+ * and while the service wants another token. Offline is a page whose request failed while the browser has no network: a service on
+ * the same machine answers without one.
  * @param {Request} request
  * @param {(live: Live) => void} tell is called after each answer that changes something
  * @param {Refresh & {before?: Live}} [options] `before`: what is known of an earlier request, whose response is shown until there
@@ -106,7 +107,8 @@ export function keepAsking(request, tell, { every_ms = REFRESH_MS, fresh, before
       if (isNews) tell(live);
       const wait_ms = Math.max(every_ms || (live.failure ? REFRESH_MS : 0), (outcome.retryAfter_s ?? 0) * 1000);
       const isFinal = outcome.status === 401 || live.code === "InputError"; // the same request is refused again
-      if (wait_ms && !isFinal) timer = setTimeout(ask, wait_ms);
+      const isOffline = outcome.failure && !navigator.onLine;
+      if (wait_ms && !isFinal && !isOffline) timer = setTimeout(ask, wait_ms);
     } catch (error) {
       if (!signal.aborted) throw error;
     } finally {
@@ -114,11 +116,11 @@ export function keepAsking(request, tell, { every_ms = REFRESH_MS, fresh, before
     }
   }
 
-  const awake = () => {
-    if (!document.hidden && (every_ms || live.failure)) ask();
+  const wake = () => {
+    if (every_ms || live.failure || live.answered !== request) ask();
   };
-  document.addEventListener("visibilitychange", awake, { signal });
-  addEventListener("online", awake, { signal });
+  document.addEventListener("visibilitychange", wake, { signal });
+  for (const name of ["offline", "online"]) addEventListener(name, wake, { signal }); // says at once what is so now
   addEventListener(NOW, ask, { signal });
   ask();
   return () => {

@@ -166,8 +166,9 @@ function Facts({ item, kind, id }) {
     );
   const ofKernels = (/** @type {string} */ name) => (kernels ?? []).map((/** @type {any} */ kernel) => kernel[name]);
   const start = started_at && new Date(started_at);
-  const age =
-    start && html`<span title=${started_at}>${clock(start)}, ${duration((Date.now() - start.getTime()) / 1000)} ago</span>`;
+  const age = start
+    ? html`<span title=${started_at}>${clock(start)}, ${duration((Date.now() - start.getTime()) / 1000)} ago</span>`
+    : kind.argument !== "agent_id" && html`<span class="faint">not known</span>`; // of an agent it never is
   const onAgent = html`<a href=${hrefOf(["kernels"], { filter: `agent_id=${id}` })}>All kernels on it</a>`;
   /** @type {[string, any][]} */
   const facts = [

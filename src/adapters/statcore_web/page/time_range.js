@@ -139,6 +139,11 @@ export function RangeBar() {
   const isWrong = Object.keys(wrong).length > 0;
   const isOwn = isWrong || to !== "now" || Boolean(step) || !LASTS.includes(from.slice(1));
   const [isOpen, setIsOpen] = useState(isWrong);
+  const opener = useRef(/** @type {HTMLButtonElement | null} */ (null));
+  const close = () => {
+    setIsOpen(false);
+    opener.current?.focus();
+  };
   const move = (/** @type {number} */ factor, /** @type {number} */ by = 0) => zoomBy(range, factor, by);
   return html`<div class="range" role="group" aria-label="Range of time">
     <div class="choices">
@@ -147,7 +152,7 @@ export function RangeBar() {
         const choose = () => change({ from: `-${last}`, to: undefined, step: undefined });
         return html`<button key=${last} type="button" aria-pressed=${isChosen} title=${`The last ${last}`} onClick=${choose}>${last}</button>`;
       })}
-      <button type="button" aria-pressed=${isOwn} aria-expanded=${isOpen} onClick=${() => setIsOpen(!isOpen)}>Own range</button>
+      <button ref=${opener} type="button" aria-pressed=${isOwn} aria-expanded=${isOpen} onClick=${() => setIsOpen(!isOpen)}>Own range</button>
     </div>
     ${
       !isWrong &&
@@ -159,7 +164,7 @@ export function RangeBar() {
       </div>
       <${Spelled} range=${range} />`
     }
-    ${isOpen && html`<${OwnRange} key=${`${from} ${to} ${step}`} range=${range} wrong=${wrong} />`}
+    ${isOpen && html`<${OwnRange} key=${`${from} ${to} ${step}`} range=${range} wrong=${wrong} close=${close} />`}
   </div>`;
 }
 
@@ -176,8 +181,8 @@ function Spelled({ range }) {
   return html`<span class="spelled" title=${title}>${text}, every ${duration(step_s)} · <span title="Times are in the zone of this browser">${zone(end)}</span></span>`;
 }
 
-/** @param {{range: TimeRange, wrong: Record<string, string>}} props */
-function OwnRange({ range, wrong }) {
+/** @param {{range: TimeRange, wrong: Record<string, string>, close: () => void}} props */
+function OwnRange({ range, wrong, close }) {
   const form = useRef(/** @type {HTMLFormElement | null} */ (null));
   const submit = (/** @type {Event} */ event) => {
     event.preventDefault();
@@ -193,7 +198,10 @@ function OwnRange({ range, wrong }) {
   const values = { from: range.from, to: range.to, step: range.step ?? "" };
   const titles = { from: "From", to: "To", step: "Step" };
   const hints = { from: `-2h or ${isoOf(start_s)}`, to: `now or ${isoOf(end_s)}`, step: `${step_s}s` };
-  return html`<form ref=${form} class="own" onSubmit=${submit} noValidate>
+  const keys = (/** @type {KeyboardEvent} */ { key }) => {
+    if (key === "Escape") close();
+  };
+  return html`<form ref=${form} class="own" onSubmit=${submit} onKeyDown=${keys} noValidate>
     ${
       /** @type {const} */ (["from", "to", "step"]).map(
         (name) => html`<label key=${name}>${titles[name]}
