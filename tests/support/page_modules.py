@@ -19,12 +19,16 @@ return calls.map((args) => called(...args));
 # What modules use of a browser, where Node.js has no such thing; requests go to `service`, which a program sets.
 _BROWSER: Final = """
 const events = new EventTarget();
-for (const name of ["addEventListener", "removeEventListener", "dispatchEvent"]) globalThis[name] = events[name].bind(events);
+for (const name of ["addEventListener", "removeEventListener", "dispatchEvent"]) {
+  globalThis[name] = events[name].bind(events);
+}
 globalThis.document = Object.assign(new EventTarget(), { hidden: false });
 Object.defineProperty(navigator, "onLine", { value: true });
 const kept = new Map();
 globalThis.sessionStorage = {
-  getItem: (key) => kept.get(key) ?? null, setItem: (key, value) => kept.set(key, value), removeItem: (key) => kept.delete(key),
+  getItem: (key) => kept.get(key) ?? null,
+  setItem: (key, value) => kept.set(key, value),
+  removeItem: (key) => kept.delete(key),
 };
 globalThis.fetch = (url, init) => service(new URL(url, "http://service/"), init);
 const ARGUMENTS = JSON.parse(process.argv[1]);

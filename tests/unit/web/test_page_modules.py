@@ -45,6 +45,9 @@ def test_numbers_have_units_that_people_read() -> None:
         (1_500_000, "bytes_per_s"): "1.43 MiB/s",
         (0.25, "seconds"): "250 ms",
         (59, "seconds"): "59 s",
+        (-5, "seconds"): "-5 s",
+        (-0.25, "seconds"): "-250 ms",
+        (-5400, "seconds"): "-1 h 30 min",
         (3600, "seconds"): "1 h",
         (273_600, "seconds"): "3 d 4 h",
         (1_500, None): "1.5 k",
@@ -52,6 +55,19 @@ def test_numbers_have_units_that_people_read() -> None:
         (None, "bytes"): "—",
     }
     assert list(values.values()) == call("units.js", "format", *map(list, values))
+
+
+def test_a_title_has_the_value_with_all_digits_that_mean_something() -> None:
+    """Whole numbers are complete, and a small value is not rounded to zero."""
+    values = {
+        (1_234_567, "bytes"): "1,234,567 bytes",
+        (2**53 - 1, "bytes"): "9,007,199,254,740,991 bytes",
+        (12.3456789, "bytes_per_s"): "12.345679 bytes per second",
+        (1e-9, "percent"): "0.000000001 percent",
+        (-0.5, "count"): "-0.5",
+        (None, "percent"): "",
+    }
+    assert list(values.values()) == call("units.js", "exact", *map(list, values))
 
 
 def test_times_and_durations_are_those_of_the_command_line() -> None:
@@ -70,6 +86,35 @@ def test_times_and_durations_are_those_of_the_command_line() -> None:
         "0m": None,
     }
     assert list(times.values()) == call("time_range.js", "timeOf", *([text, now] for text in times))
+
+
+def test_a_time_that_cannot_exist_is_refused() -> None:
+    """A month or a day that no calendar has, and a time before all of them; a day of a leap year is one."""
+    times = {
+        "2026-13-01T00:00:00Z": False,
+        "2026-02-30T10:00:00Z": False,
+        "2026-05-01T25:00:00Z": False,
+        "99999999999d": False,
+        "-99999999999d": False,
+        "2024-02-29T10:00:00+09:00": True,
+        "-3650d": True,
+    }
+    found = call("time_range.js", "wrongWith", *([{"from": text, "to": "now"}] for text in times))
+    assert list(times.values()) == ["from" not in wrong for wrong in found]
+    assert ["step"] == list(call("time_range.js", "wrongWith", [{"from": "-1h", "to": "now", "step": "99999999999d"}])[0])
+
+
+def test_a_range_is_refreshed_as_long_as_it_can_change() -> None:
+    """Between two times of the past nothing changes; where an end moves, the points do."""
+    past = "2024-11-22T10:00:00Z"
+    ranges = {
+        ("-1h", "now"): 10_000,
+        ("-3650d", past): 30_000,
+        ("2020-01-01T00:00:00Z", past): 0,
+        (past, "9999-01-01T00:00Z"): 30_000,
+    }
+    found = call("time_range.js", "refreshOf", *([{"from": start, "to": end}] for start, end in ranges))
+    assert list(ranges.values()) == found
 
 
 def test_a_range_has_at_most_360_points_of_a_round_step_on_its_grid() -> None:

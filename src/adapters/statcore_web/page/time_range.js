@@ -18,7 +18,9 @@ const MOST_POINTS = 360;
 const STEPS_S = [1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 21_600, 43_200, 86_400];
 const UNITS_S = { w: 604_800, d: 86_400, h: 3600, m: 60, s: 1 };
 const DURATION = /^-?(?:(\d+)w)?(?:(\d+)d)?(?:(\d+)h)?(?:(\d+)m)?(?:(\d+)s)?$/;
-const ABSOLUTE = /^\d{4}-\d\d-\d\d[T ]\d\d:\d\d(?::\d\d(?:\.\d+)?)?(?:Z|[+-]\d\d:?\d\d)$/i;
+/** The longest duration, about a thousand years: the times before now and the steps that it makes are times of a calendar. */
+const LONGEST_S = 1000 * 366 * UNITS_S.d;
+const ABSOLUTE = /^(\d{4}-\d\d-\d\d)[T ]\d\d:\d\d(?::\d\d(?:\.\d+)?)?(?:Z|[+-]\d\d:?\d\d)$/i;
 const EXPECTED = "expected now, a time before now such as -2h, or RFC 3339 with a zone such as 2026-05-01T13:00:00Z";
 const FASTEST_MS = 5000;
 const SLOWEST_MS = 30_000;
@@ -30,7 +32,7 @@ const SLOWEST_MS = 30_000;
 export function secondsOf(text) {
   const [, ...counts] = DURATION.exec(text) ?? [];
   const total = Object.values(UNITS_S).reduce((sum, unit_s, number) => sum + Number(counts[number] ?? 0) * unit_s, 0);
-  return total > 0 ? total : undefined;
+  return total > 0 && total <= LONGEST_S ? total : undefined;
 }
 
 /**
@@ -42,7 +44,11 @@ export function timeOf(text, now_s) {
   if (text === "now") return now_s;
   const before_s = secondsOf(text);
   if (before_s !== undefined) return now_s - before_s;
-  return ABSOLUTE.test(text) ? Date.parse(text) / 1000 : undefined;
+  const [, day] = ABSOLUTE.exec(text) ?? [];
+  // Browsers take the 30th of February for a day in March.
+  const isDay = day && new Date(`${day}T00:00Z`).toJSON()?.startsWith(day);
+  const time_s = isDay ? Date.parse(text) / 1000 : Number.NaN;
+  return Number.isNaN(time_s) ? undefined : time_s;
 }
 
 /**
@@ -98,7 +104,7 @@ export function useTimeRange() {
  */
 export function refreshOf(range) {
   const { end_s, step_s } = spanOf(range);
-  if (ABSOLUTE.test(range.to) && end_s < Date.now() / 1000) return 0;
+  if (ABSOLUTE.test(range.from) && ABSOLUTE.test(range.to) && end_s < Date.now() / 1000) return 0;
   return Math.min(SLOWEST_MS, Math.max(FASTEST_MS, step_s * 1000));
 }
 
@@ -106,7 +112,7 @@ export function refreshOf(range) {
  * Return a time as the address has it, to the second.
  * @param {number} time_s
  */
-export const isoOf = (time_s) => new Date(Math.round(time_s) * 1000).toISOString().replace(".000Z", "Z");
+const isoOf = (time_s) => new Date(Math.round(time_s) * 1000).toISOString().replace(".000Z", "Z");
 
 /**
  * Go to a range between two times, with a new entry of the browser's history.
