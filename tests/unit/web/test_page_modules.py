@@ -8,7 +8,7 @@ from typing import Any
 from urllib.parse import parse_qs
 
 import graphql
-from tests.support.page_modules import call
+from tests.support.page_modules import call, run_program
 
 
 def test_operations_are_those_of_a_parser() -> None:
@@ -155,6 +155,76 @@ def test_csv_is_that_of_a_parser() -> None:
         {"name": 'a "b", c', "other": "", "time": "2026-11-22T10:00:00.500Z", "value": "NaN"},
         {"name": "", "other": "line\nbreak", "time": "1970-01-01T00:00:00Z", "value": "1e+300"},
     ] == list(csv.DictReader(io.StringIO(text)))
+
+
+def test_whole_numbers_stay_as_they_are_however_large() -> None:
+    """They come back digit by digit; fractions, texts and short numbers are what they are for everybody."""
+    text = f'{{"a":[{2**53 + 1},-{2**64},1e30,0.1,7],"b":"{2**53 + 1}"}}'
+    program = """
+    const { fromJson, toJson } = await import("./json.js");
+    return [toJson(fromJson(ARGUMENTS[0])), typeof fromJson(ARGUMENTS[0]).a[4]];
+    """
+    assert [text.replace("1e30", "1e+30"), "number"] == run_program(program, text)
+
+
+def test_a_field_keeps_a_number_that_would_become_another() -> None:
+    """It stays a text, like a text that is no number; the service says what is wrong with it."""
+    values: dict[tuple[str, str], Any] = {
+        (str(2**53 + 1), "integer"): str(2**53 + 1),
+        (str(2**53 - 1), "integer"): 2**53 - 1,
+        ("2.5", "number"): 2.5,
+        ("1e30", "number"): 1e30,
+        ("many", "number"): "many",
+        ("true", "truth"): True,
+        ("7", "text"): "7",
+    }
+    assert list(values.values()) == call("query_view.js", "fieldValue", *map(list, values))
+
+
+def test_a_service_that_hangs_has_not_answered_in_time() -> None:
+    """A poll fails after its deadline, whether the headers or the body do not come; one that is stopped is no failure."""
+    program = """
+    const { poll } = await import("./client.js");
+    const { timeout } = AbortSignal;
+    AbortSignal.timeout = (ms) => timeout.call(AbortSignal, ms / 1000);
+    const hanging = (signal) => new Promise((_, reject) => signal.addEventListener("abort", () => reject(signal.reason)));
+    const failures = [];
+    globalThis.service = (_, { signal }) => hanging(signal);
+    failures.push((await poll({ query: "{ version }" })).failure);
+    failures.push((await poll({ query: "{ version }", variables: { long: "x".repeat(10_000) } })).failure);
+    globalThis.service = (_, { signal }) =>
+      new Response(new ReadableStream({ start: (body) => hanging(signal).catch((reason) => body.error(reason)) }));
+    failures.push((await poll({ query: "{ version }" })).failure);
+    const stopped = new AbortController();
+    const waiting = poll({ query: "{ version }" }, { signal: stopped.signal });
+    stopped.abort();
+    return [failures, await waiting.catch(({ name }) => name)];
+    """
+    failures, stopped = run_program(program)
+    assert 3 == len(failures)
+    assert all("did not answer in time" in failure for failure in failures)
+    assert "AbortError" == stopped
+
+
+def test_a_late_refusal_of_an_earlier_token_changes_nothing() -> None:
+    """The query is sent again with the token of now, and the connection is not refused."""
+    program = """
+    const { token } = await import("./client.js");
+    const { keepAsking } = await import("./live.js");
+    const sent = [];
+    globalThis.service = async (_, { headers }) => {
+      sent.push(headers.get("Authorization"));
+      if (sent.length > 1) return answer({ data: { version: "1" } });
+      token.set("new");
+      return answer({ errors: [{ message: "no" }] }, { status: 401 });
+    };
+    token.set("old");
+    await new Promise((resolve) => {
+      keepAsking({ query: "{ version }" }, ({ response }) => response && resolve(), { every_ms: 10 });
+    });
+    return sent;
+    """
+    assert ["Bearer old", "Bearer new"] == run_program(program)[:2]
 
 
 def test_an_error_belongs_to_the_field_that_it_names_or_quotes() -> None:

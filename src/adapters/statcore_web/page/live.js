@@ -1,7 +1,7 @@
 // Queries that are sent again and again, and the state of the connection. A failed request never removes the last good answer.
 
 import { useEffect, useState } from "preact/hooks";
-import { poll } from "./client.js";
+import { poll, token } from "./client.js";
 
 /** @typedef {import("./client.js").Request} Request */
 /** @typedef {import("./client.js").Response} Response */
@@ -66,7 +66,8 @@ export function refreshAll() {
 }
 
 /** @param {Outcome} outcome */
-function hear({ status, failure }) {
+function hear({ status, failure, secret }) {
+  if (status === 401 && secret !== token.get()) return; // another token was given since
   if (status === 401) setConnection({ state: "refused" });
   else if (failure) setConnection({ state: navigator.onLine ? "down" : "offline", failure });
   else setConnection({ state: "ok" });
@@ -106,7 +107,8 @@ export function keepAsking(request, tell, { every_ms = REFRESH_MS, fresh, before
       live = next;
       if (isNews) tell(live);
       const wait_ms = Math.max(every_ms || (live.failure ? REFRESH_MS : 0), (outcome.retryAfter_s ?? 0) * 1000);
-      const isFinal = outcome.status === 401 || live.code === "InputError"; // the same request is refused again
+      const isRefused = outcome.status === 401 && outcome.secret === token.get();
+      const isFinal = isRefused || live.code === "InputError"; // the same request is refused again
       const isOffline = outcome.failure && !navigator.onLine;
       if (wait_ms && !isFinal && !isOffline) timer = setTimeout(ask, wait_ms);
     } catch (error) {

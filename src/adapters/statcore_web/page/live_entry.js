@@ -2,6 +2,7 @@
 
 import { html } from "htm/preact";
 import { useMemo } from "preact/hooks";
+import { toJson } from "./json.js";
 import { kindOf, Mark } from "./problems.js";
 import { CopyButton } from "./result_chart.js";
 import { format } from "./units.js";
@@ -17,7 +18,7 @@ export function LiveEntry({ item, error }) {
   const rows = useMemo(() => (entry ? rowsOf(entry) : []), [entry]);
   if (!item) return null;
   const lacking = error ? { kind: kindOf(error), message: error.message } : NO_STATISTICS;
-  const text = JSON.stringify(entry, null, 2);
+  const text = toJson(entry, 2);
   const names = [...new Set(rows.flatMap(({ fields }) => Object.keys(fields)))];
   return html`<section class="entry" aria-labelledby="entry-title">
     <h3 id="entry-title" class="of">Live entry, as stored</h3>

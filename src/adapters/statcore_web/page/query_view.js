@@ -104,7 +104,7 @@ function querierForm(querier) {
     partOf: (params) => {
       const given = known.flatMap((field) => {
         const text = params.get(paramOf(field.name));
-        return text ? [[field.name, typed(text, field.type)]] : [];
+        return text ? [[field.name, fieldValue(text, field.type)]] : [];
       });
       return utilizationPart(title, Object.fromEntries(given));
     },
@@ -163,14 +163,16 @@ function presetForm({ name, description, filter_labels, group_labels, window, te
 }
 
 /**
- * Return the value of a field for its text. A text that does not fit stays a text, and the service says what is wrong with it.
+ * Return the value of a field for its text. A text that does not fit stays a text, and the service says what is wrong with it; and
+ * so does a whole number that would become another one here.
  * @param {string} text
  * @param {string} type
  */
-function typed(text, type) {
+export function fieldValue(text, type) {
   if (type === "truth" && ["true", "false"].includes(text)) return text === "true";
   const number = Number(text);
-  return (type === "integer" || type === "number") && text.trim() && Number.isFinite(number) ? number : text;
+  const isExact = Number.isFinite(number) && (Number.isSafeInteger(number) || !/^-?\d+$/.test(text.trim()));
+  return (type === "integer" || type === "number") && text.trim() && isExact ? number : text;
 }
 
 /** @param {{form: Form}} props */

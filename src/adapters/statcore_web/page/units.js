@@ -36,6 +36,7 @@ function scaled(value, base, names, space) {
 /**
  * Return a duration by its two largest units: "3 d 4 h", "12 min", "8 s", "-8 s".
  * @param {number} seconds
+ * @returns {string}
  */
 export function duration(seconds) {
   if (seconds < 0) return `-${duration(-seconds)}`;
