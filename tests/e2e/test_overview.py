@@ -346,7 +346,7 @@ async def test_an_outage_of_the_service_shows_and_heals(browser: Browser) -> Non
         await runner.cleanup()
         await shown.refresh()
         await expect(shown.connection).to_contain_text("does not answer")
-        await expect(shown.page.get_by_role("main").get_by_role("status")).to_contain_text("What is shown is of")
+        await expect(shown.page.get_by_role("main").get_by_role("status")).to_contain_text("Showing data from")
         await expect(shown.cell(session_id(0), "CPU")).to_have_text("1000 %")
         again = web.Application()
         attach(again, world.runtime, PluginRegistry.discover())
@@ -371,7 +371,7 @@ async def test_an_offline_page_says_so_and_waits(browser: Browser) -> None:
         await shown.page.clock.install()
         await shown.page.context.set_offline(True)
         await expect(shown.connection).to_contain_text("offline")
-        await expect(shown.page.get_by_role("main").get_by_role("status")).to_contain_text("What is shown is of")
+        await expect(shown.page.get_by_role("main").get_by_role("status")).to_contain_text("Showing data from")
         await expect(shown.cell(session_id(0), "CPU")).to_have_text("1000 %")
         requests: list[str] = []
         shown.page.on("request", lambda request: requests.append(request.url))

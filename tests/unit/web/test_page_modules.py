@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
-from typing import Any
+from typing import Any, Final
 from urllib.parse import parse_qs
 
 import graphql
@@ -227,6 +227,127 @@ def test_a_late_refusal_of_an_earlier_token_changes_nothing() -> None:
     assert ["Bearer old", "Bearer new"] == run_program(program)[:2]
 
 
+def test_each_line_that_ended_early_is_stale() -> None:
+    """One line that goes on does not hide another that ended; a range that ends after now is judged at now."""
+    answer = {"series": [], "warnings": [], "infos": [], "partial": False, "promql": None, "unit": None}
+    ended = {"label": "ended", "points": [[1000, 1], [1010, None]]}
+    going = {"label": "going", "points": [[1000, 1], [1990, 1]]}
+    span = {"start_s": 1000, "end_s": 2000, "step_s": 900}
+    calls: list[list[Any]] = [
+        [[answer], [going, ended], {**span, "step_s": 10}, 5000],
+        [[answer], [going], {**span, "end_s": 9000, "step_s": 10}, 2040],
+        [[answer], [going, ended], {**span, "step_s": 10}, 1050],
+    ]
+    found = call("results.js", "wrongWithAnswers", *calls)
+    stale = [[wrong["message"] for wrong in each if wrong["kind"] == "stale"] for each in found]
+    assert [1, 0, 0] == [len(messages) for messages in stale]
+    assert "ended" in stale[0][0]
+    assert "going" not in stale[0][0]
+
+
+def test_a_part_that_fails_leaves_the_others() -> None:
+    """An answer with a good part is good; one that has none, or a query that is not of parts, fails."""
+    program = """
+    const { keepAsking } = await import("./live.js");
+    const error = { path: ["part1"], message: "away", extensions: { code: "UnavailableError", retryable: true } };
+    const [first, none] = [{ part0: 1, part1: null }, { part0: null, part1: null }];
+    const after = (data, hasParts) => {
+      globalThis.service = async () => answer({ data, errors: [error] });
+      return new Promise((resolve) => keepAsking({ query: "{ x }" }, resolve, { every_ms: 0, hasParts }));
+    };
+    const lives = [await after(first, true), await after(none, true), await after(first, false)];
+    return lives.map(({ response, failure }) => [response?.data ?? null, failure ?? null]);
+    """
+    assert [[{"part0": 1, "part1": None}, None], [None, "away"], [None, "away"]] == run_program(program)
+
+
+def test_a_refusal_that_passes_is_none() -> None:
+    """A query that may be answered later is not refused; the service says when it may be."""
+    program = """
+    const { keepAsking } = await import("./live.js");
+    const { refusalOf } = await import("./query_view.js");
+    const after = (code, init) => {
+      globalThis.service = async () => answer({ errors: [{ message: code, extensions: { code } }] }, init);
+      return new Promise((resolve) => keepAsking({ query: "{ x }" }, resolve));
+    };
+    const passing = { status: 429, headers: { "Retry-After": "1" } };
+    const lives = [await after("LimitError", passing), await after("LimitError"), await after("UnavailableError")];
+    return lives.map((live) => [live.failure, refusalOf(live) ?? null]);
+    """
+    assert [["LimitError", None], ["LimitError", "LimitError"], ["UnavailableError", None]] == run_program(program)
+
+
+def test_what_is_unavailable_stays_with_its_time() -> None:
+    """A field keeps its newest value and the time of that; a field that is null without an error has no value."""
+    program = """
+    const { withKept, keptSince } = await import("./problems.js");
+    const away = { kind: "unavailable", message: "away", field: "figures" };
+    const unreadable = { kind: "malformed", message: "no", field: "devices" };
+    const empty = { figures: null, devices: null, agent_id: null };
+    const good = withKept({ figures: 1, devices: 2, agent_id: "a" }, [], undefined, 0);
+    const once = withKept(empty, [away, unreadable], good, 10);
+    const twice = withKept(empty, [away], once, 20);
+    const healed = withKept({ ...empty, figures: 3 }, [], twice, 30);
+    return [good, once, twice, healed].map((known) => [known.item, keptSince(known) ?? null]);
+    """
+    kept = [{"figures": 1, "devices": None, "agent_id": None}, 10]
+    good = [{"figures": 1, "devices": 2, "agent_id": "a"}, None]
+    assert [good, kept, kept, [{"figures": 3, "devices": None, "agent_id": None}, None]] == run_program(program)
+
+
+_LIST: Final = """
+const { ListWindow } = await import("./list_window.js");
+const listing = { field: "list", id: "id", fields: "figures", sort: "id", filters: [] };
+const [most = 1000] = ARGUMENTS;
+const page = (from, limit) => {
+  const items = Array.from({ length: limit }, (_, number) => ({ id: from + number }));
+  return { total_count: 1000, next_cursor: String(from + limit), items };
+};
+const extensions = { code: "LimitError", limit: "ids" };
+const limited = { errors: [{ message: "too many", path: ["list"], extensions }], data: { list: null } };
+globalThis.service = async (url, init) => {
+  const { after, limit } = JSON.parse(url.searchParams.get("variables"));
+  await hang(after, init);
+  return answer(limit > most ? limited : { data: { list: page(Number(after ?? 0), limit) } });
+};
+let hang = () => {};
+"""
+
+
+def test_a_jump_arrives_where_the_service_lists_less_at_a_time() -> None:
+    """It takes several steps, of as many rows as the service allows."""
+    program = """
+    return await new Promise((resolve) => {
+      const list = new ListWindow(listing, ({ rows }) => {
+        if (rows.has(950)) resolve(rows.get(950).id);
+        else if (rows.has(0)) list.show(940, 960);
+      });
+    });
+    """
+    assert 950 == run_program(_LIST + program, 120)
+
+
+def test_a_page_that_hangs_ends_and_others_are_loaded() -> None:
+    """While it hangs no other page is asked for; its deadline ends that."""
+    program = """
+    const { timeout } = AbortSignal;
+    AbortSignal.timeout = (ms) => timeout.call(AbortSignal, ms / 100);
+    hang = (after, { signal }) => {
+      if (!after) return;
+      hang = () => {};
+      return new Promise((_, reject) => signal.addEventListener("abort", () => reject(signal.reason)));
+    };
+    return await new Promise((resolve) => {
+      const list = new ListWindow(listing, ({ rows, failure }) => {
+        if (rows.has(350)) resolve(rows.get(350).id);
+        else if (failure) list.show(340, 360);
+        else if (rows.has(0)) list.show(140, 160);
+      });
+    });
+    """
+    assert 350 == run_program(_LIST + program)
+
+
 def test_an_error_belongs_to_the_field_that_it_names_or_quotes() -> None:
     """The first name counts; a part of a word is no name."""
     fields = [{"name": "metric_name"}, {"name": "kernel_id", "value": "x"}, {"name": "id", "value": ""}]
@@ -264,7 +385,7 @@ def test_problems_are_found_at_their_items() -> None:
             {"path": ["other", "items", 2], "message": "elsewhere", "extensions": {"code": "InputError"}},
         ],
     }
-    (stale,) = response["extensions"]["problems"]
-    away = {"kind": "unavailable", "message": "away"}
+    stale = {"kind": "stale", "message": "old", "field": "figures"}
+    away = {"kind": "unavailable", "message": "away", "field": "devices"}
     calls = [[response, ["list", "items", number]] for number in (1, 2)]
     assert [[], [stale, away]] == call("problems.js", "wrongAt", *calls)

@@ -4,9 +4,8 @@ import { html } from "htm/preact";
 import { useEffect, useRef, useState } from "preact/hooks";
 import { Grid, sortBy } from "./grid.js";
 import { ListWindow } from "./list_window.js";
-import { Mark, sentence } from "./problems.js";
+import { Mark, sentence, since } from "./problems.js";
 import { change, go, hrefOf, place, usePlace } from "./state.js";
-import { clock } from "./units.js";
 
 /** @typedef {import("./list_window.js").Listed} Listed */
 /** @typedef {import("./grid.js").Column} Column */
@@ -75,9 +74,8 @@ function Count({ listed: { total } }) {
 function Freshness({ listed: { at_ms, failure, code } }) {
   if (!failure) return null;
   const kind = KINDS[code ?? ""] ?? (at_ms === undefined ? "unavailable" : "outdated");
-  const since = at_ms === undefined ? "" : `What is shown is of ${clock(new Date(at_ms))}.`;
   return html`<p class="notice" role="status">
-    <${Mark} wrong=${{ kind, message: failure }} /> ${sentence(failure)} ${since}
+    <${Mark} wrong=${{ kind, message: failure }} /> ${sentence(failure)} ${since(at_ms)}
   </p>`;
 }
 

@@ -105,12 +105,12 @@ const STATE = {
   title: "State",
   width: "8.2rem",
   onPhone: "side",
-  cell: ({ item, wrong, isOld }) => {
+  cell: ({ item, wrong, kept_ms }) => {
     const [first, ...more] = wrong;
     if (!first) return item.figures ? html`<span class="unseen">good</span>` : html`<${Mark} wrong=${MISSING} />`;
     const message = [first, ...more].map((each) => each.message).join("; ");
-    const shown = isOld
-      ? { kind: "unavailable", message: `${message}; the figures are those of an earlier answer` }
+    const shown = kept_ms
+      ? { kind: "unavailable", message: `${message}; the figures are of an earlier answer, at ${clock(new Date(kept_ms))}` }
       : { ...first, message };
     return html`<${Mark} wrong=${shown} />`;
   },
