@@ -309,12 +309,12 @@ async def test_a_range_is_dragged_typed_and_taken_back(browser: Browser, url: st
         await shown.page.go_forward()
         await expect(shown.page).not_to_have_url(first)
 
-        await shown.button("Own range").focus()
+        await shown.button("Custom range").focus()
         await shown.page.keyboard.press("Enter")
         await expect(shown.page.get_by_role("textbox", name="From")).to_be_focused()
         await shown.page.keyboard.press("Escape")
         await expect(shown.page.get_by_role("textbox", name="From")).to_have_count(0)
-        await expect(shown.button("Own range")).to_be_focused()
+        await expect(shown.button("Custom range")).to_be_focused()
         await shown.page.keyboard.press("Enter")
         await expect(shown.page.get_by_role("textbox", name="From")).to_be_focused()
         await shown.page.keyboard.type("yesterday")
@@ -421,12 +421,12 @@ async def test_one_object_has_its_entry_its_links_and_its_problems(browser: Brow
             await shown.page.evaluate(f"location.hash = '#/object/session/{sessions[kind]}'")
             await expect(shown.main.locator(".problems")).to_contain_text(re.compile(word))
         await shown.page.evaluate(f"location.hash = '#/object/session/{sessions['missing']}'")
-        await expect(shown.main).to_contain_text("there are no live statistics of it")
+        await expect(shown.main).to_contain_text("It has no live statistics")
         await shown.page.evaluate(f"location.hash = '#/object/session/{sessions['zero']}'")
         await expect(shown.main.get_by_role("listitem").filter(has_text="CPU")).to_have_text("CPU 0 %")
         await expect(shown.main.locator(".problems p")).to_have_count(0)
         await shown.page.evaluate(f"location.hash = '#/object/session/{id_of(9, 9)}'")
-        await expect(shown.main.locator(".problems")).to_contain_text("there is no session with this id now")
+        await expect(shown.main.locator(".problems")).to_contain_text("No session with this id exists now")
 
         await shown.page.evaluate(f"location.hash = '#/object/session/{session_id(9)}'")
         await shown.main.get_by_role("link", name=kernel_id(9)).click()
@@ -543,7 +543,7 @@ async def test_an_outage_of_prometheus_shows_and_heals(
         status = shown.chart("mem").get_by_role("status").first
         for place in (status, lists.main.get_by_role("status")):
             await expect(place).to_contain_text("not up to date")
-            await expect(place).to_contain_text("What is shown is of")
+            await expect(place).to_contain_text("Showing data from")
         await expect(shown.drawn("mem")).to_be_visible()
         await expect(row).to_contain_text("1 MiB")
         await shown.page.get_by_role("link", name="Health").click()

@@ -2,8 +2,8 @@
 // zone, `now`, or a time before now such as `-15m`.
 
 import { html } from "htm/preact";
-import { useEffect, useRef, useState } from "preact/hooks";
-import { change, usePlace } from "./state.js";
+import { useEffect, useLayoutEffect, useRef, useState } from "preact/hooks";
+import { change, place, usePlace } from "./state.js";
 import { clock, duration, zone } from "./units.js";
 
 /**
@@ -90,12 +90,30 @@ export function spanOf({ from, to, step }, now_s = Date.now() / 1000) {
 }
 
 /**
- * Return the range in the address, or the default one (a hook).
+ * Return the parameters of the address that are of the range, for a link to another view.
+ * @returns {{from?: string, to?: string, step?: string}}
+ */
+export function rangeParams() {
+  const { params } = place();
+  return Object.fromEntries(["from", "to", "step"].map((name) => [name, params.get(name) ?? undefined]));
+}
+
+/**
+ * Return the range in the address, or the default one.
+ * @returns {TimeRange}
+ */
+function rangeNow() {
+  const { from = DEFAULT_FROM, to = "now", step } = rangeParams();
+  return { from, to, step };
+}
+
+/**
+ * Return the range in the address, or the default one, and render again when the address changes (a hook).
  * @returns {TimeRange}
  */
 export function useTimeRange() {
-  const { params } = usePlace();
-  return { from: params.get("from") ?? DEFAULT_FROM, to: params.get("to") ?? "now", step: params.get("step") ?? undefined };
+  usePlace();
+  return rangeNow();
 }
 
 /**
@@ -143,22 +161,23 @@ export function RangeBar() {
   const { from, to, step } = range;
   const wrong = wrongWith(range);
   const isWrong = Object.keys(wrong).length > 0;
-  const isOwn = isWrong || to !== "now" || Boolean(step) || !LASTS.includes(from.slice(1));
-  const [isOpen, setIsOpen] = useState(isWrong);
+  const isCustom = isWrong || to !== "now" || Boolean(step) || !LASTS.includes(from.slice(1));
+  const [isChosen, setIsChosen] = useState(false);
+  const isOpen = isChosen || isWrong; // what is wrong can be corrected
   const opener = useRef(/** @type {HTMLButtonElement | null} */ (null));
   const close = () => {
-    setIsOpen(false);
+    setIsChosen(false);
     opener.current?.focus();
   };
   const move = (/** @type {number} */ factor, /** @type {number} */ by = 0) => zoomBy(range, factor, by);
   return html`<div class="range" role="group" aria-label="Range of time">
     <div class="choices">
       ${LASTS.map((last) => {
-        const isChosen = !isOwn && from === `-${last}`;
+        const isPressed = !isCustom && from === `-${last}`;
         const choose = () => change({ from: `-${last}`, to: undefined, step: undefined });
-        return html`<button key=${last} type="button" aria-pressed=${isChosen} title=${`The last ${last}`} onClick=${choose}>${last}</button>`;
+        return html`<button key=${last} type="button" aria-pressed=${isPressed} title=${`The last ${last}`} onClick=${choose}>${last}</button>`;
       })}
-      <button ref=${opener} type="button" aria-pressed=${isOwn} aria-expanded=${isOpen} onClick=${() => setIsOpen(!isOpen)}>Own range</button>
+      <button ref=${opener} type="button" aria-pressed=${isCustom} aria-expanded=${isOpen} onClick=${() => setIsChosen(!isOpen)}>Custom range</button>
     </div>
     ${
       !isWrong &&
@@ -168,14 +187,14 @@ export function RangeBar() {
         <button type="button" aria-label="Zoom in" title="Zoom in; or drag over a chart" onClick=${() => move(0.5)}>+</button>
         <button type="button" aria-label="Zoom out" title="Zoom out; or double-click a chart" onClick=${() => move(2)}>−</button>
       </div>
-      <${Spelled} range=${range} />`
+      <${RangeText} range=${range} />`
     }
-    ${isOpen && html`<${OwnRange} key=${`${from} ${to} ${step}`} range=${range} wrong=${wrong} close=${close} />`}
+    ${isOpen && html`<${CustomRange} range=${range} wrong=${wrong} isChosen=${isChosen} open=${() => setIsChosen(true)} close=${close} />`}
   </div>`;
 }
 
 /** The range in words, with the zone. @param {{range: TimeRange}} props */
-function Spelled({ range }) {
+function RangeText({ range }) {
   const { start_s, end_s, step_s } = spanOf(range);
   const [start, end] = [new Date(start_s * 1000), new Date(end_s * 1000)];
   const isLive = range.to === "now";
@@ -184,22 +203,31 @@ function Spelled({ range }) {
   const title = isLive
     ? `since ${clock(start)}, a point every ${duration(step_s)}`
     : `${duration(end_s - start_s)}, a point every ${duration(step_s)}`;
-  return html`<span class="spelled" title=${title}>${text}, every ${duration(step_s)} · <span title="Times are in the zone of this browser">${zone(end)}</span></span>`;
+  return html`<span class="range-text" title=${title}>${text}, every ${duration(step_s)} · <span title="Times are in the zone of this browser">${zone(end)}</span></span>`;
 }
 
-/** @param {{range: TimeRange, wrong: Record<string, string>, close: () => void}} props */
-function OwnRange({ range, wrong, close }) {
+/**
+ * @param {{range: TimeRange, wrong: Record<string, string>, isChosen: boolean, open: () => void, close: () => void}} props
+ *   `isChosen`: the user opened it, and the address did not
+ */
+function CustomRange({ range, wrong, isChosen, open, close }) {
   const form = useRef(/** @type {HTMLFormElement | null} */ (null));
   const submit = (/** @type {Event} */ event) => {
     event.preventDefault();
     const given = new FormData(form.current ?? undefined);
     const text = (/** @type {string} */ name) => String(given.get(name) ?? "").trim();
     change({ from: signed(text("from")), to: signed(text("to")), step: text("step") });
+    const [first] = Object.keys(wrongWith(rangeNow()));
+    if (first) focus(first);
+    open();
+  };
+  const focus = (/** @type {string} */ name) => {
+    /** @type {HTMLElement | null | undefined} */ (form.current?.querySelector(`[name=${name}]`))?.focus();
   };
   useEffect(() => {
-    const first = form.current?.querySelector("[aria-invalid]") ?? form.current?.querySelector("input");
-    /** @type {HTMLElement | null | undefined} */ (first)?.focus();
+    if (isChosen) focus("from");
   }, []);
+  useLayoutEffect(() => form.current?.reset(), [range.from, range.to, range.step]); // to the values of now
   const { start_s, end_s, step_s } = spanOf(range);
   const values = { from: range.from, to: range.to, step: range.step ?? "" };
   const titles = { from: "From", to: "To", step: "Step" };
@@ -207,7 +235,7 @@ function OwnRange({ range, wrong, close }) {
   const keys = (/** @type {KeyboardEvent} */ { key }) => {
     if (key === "Escape") close();
   };
-  return html`<form ref=${form} class="own" onSubmit=${submit} onKeyDown=${keys} noValidate>
+  return html`<form ref=${form} class="custom-range" onSubmit=${submit} onKeyDown=${keys} noValidate>
     ${
       /** @type {const} */ (["from", "to", "step"]).map(
         (name) => html`<label key=${name}>${titles[name]}
