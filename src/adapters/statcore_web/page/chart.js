@@ -33,6 +33,8 @@ export function Chart({ title, lines, unit, range, onZoom }) {
   zoom.current = onZoom;
   const shown = useRef(range);
   shown.current = range;
+  const drawn = useRef(lines);
+  drawn.current = lines; // the chart is built again long after the render that began the effect
   const shape = JSON.stringify([unit, lines.map(({ label, isDashed }) => [label, isDashed])]);
 
   useEffect(() => {
@@ -40,7 +42,7 @@ export function Chart({ title, lines, unit, range, onZoom }) {
     if (!element) return;
     const build = () => {
       plot.current?.destroy();
-      plot.current = new uPlot(optionsOf({ element, legend, lines, unit, shown, zoom }), columnsOf(lines), element);
+      plot.current = new uPlot(optionsOf({ element, legend, lines, unit, shown, zoom }), columnsOf(drawn.current), element);
       showNewest(plot.current);
     };
     build();
@@ -132,7 +134,7 @@ export function useNearness(ref) {
  * @param {Line[]} lines
  * @returns {uPlot.AlignedData}
  */
-export function columnsOf(lines) {
+function columnsOf(lines) {
   const times = [...new Set(lines.flatMap(({ points }) => points.map(([time]) => time)))].sort((a, b) => a - b);
   const rowOf = new Map(times.map((time, row) => [time, row]));
   const columns = lines.map(({ points }) => {

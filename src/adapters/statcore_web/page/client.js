@@ -4,7 +4,7 @@ import { fromJson, toJson } from "./json.js";
 
 /** @typedef {{query: string, variables?: object, operationName?: string}} Request */
 /** @typedef {{message: string, path?: (string | number)[], locations?: {line: number, column: number}[],
- *   extensions?: {code?: string, limit?: string}}} GraphQLError */
+ *   extensions?: {code?: string, limit?: string, retryable?: boolean}}} GraphQLError */
 /** @typedef {{path: (string | number)[], kind: string, message: string}} DataProblem what is wrong with a value of the data */
 /** @typedef {{data?: any, errors?: GraphQLError[], extensions?: {problems?: DataProblem[]}}} Response */
 /**
