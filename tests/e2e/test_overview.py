@@ -459,6 +459,14 @@ async def test_endpoints_and_agents_have_their_parts(browser: Browser, prefix: s
         await expect(shown.cell(kernel_id(0), "Agent")).to_have_text("node-1")
 
 
+async def test_a_list_wider_than_the_window_is_scrolled(browser: Browser) -> None:
+    """Its last column is cut off nowhere."""
+    async with overview(browser, await small_world(), "/#/kernels", viewport={"width": 900, "height": 700}) as shown:
+        for cell in (shown.cell(kernel_id(0), "Processes"), shown.page.get_by_role("columnheader", name="Processes")):
+            await cell.scroll_into_view_if_needed()
+            await expect(cell).to_be_in_viewport(ratio=1)
+
+
 async def test_every_view_fits_a_phone(browser: Browser) -> None:
     """Each link of the navigation is on the screen, and nothing but a table's own frame scrolls sideways."""
     async with overview(browser, await small_world(), viewport={"width": 360, "height": 740}) as shown:
