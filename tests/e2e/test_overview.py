@@ -14,7 +14,7 @@ import attrs
 import pytest
 from aiohttp import web
 from playwright.async_api import Browser, Locator, Page, expect
-from tests.support.browser import Visit, visiting
+from tests.support.browser import Visit, scrolling_sideways, visiting
 from tests.support.environments import ROOT
 from tests.support.page_world import PageWorld, cpu_pct, kernel_id, session_id, user_id
 from tests.support.web_host import TokenFile, serving
@@ -27,9 +27,6 @@ pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 AXE: Final = ROOT / "src/adapters/statcore_web/page/node_modules/axe-core/axe.min.js"
 ROW_PX: Final = 36
-SCROLLING_SIDEWAYS: Final = """[...document.querySelectorAll("html, body, header, nav, main, main *:not(.scrolling)")]
-    .filter((element) => element.scrollWidth > element.clientWidth && getComputedStyle(element).overflowX !== "hidden"
-        && element.clientWidth > 1).map((element) => element.outerHTML.slice(0, 100))"""
 SET_HIDDEN: Final = """(hidden) => {
     Object.defineProperty(document, "hidden", { value: Boolean(hidden), configurable: true });
     document.dispatchEvent(new Event("visibilitychange"));
@@ -459,6 +456,14 @@ async def test_endpoints_and_agents_have_their_parts(browser: Browser, prefix: s
         await expect(shown.cell(kernel_id(0), "Agent")).to_have_text("node-1")
 
 
+async def test_a_list_wider_than_the_window_is_scrolled(browser: Browser) -> None:
+    """Its last column is cut off nowhere."""
+    async with overview(browser, await small_world(), "/#/kernels", viewport={"width": 900, "height": 700}) as shown:
+        for cell in (shown.cell(kernel_id(0), "Processes"), shown.page.get_by_role("columnheader", name="Processes")):
+            await cell.scroll_into_view_if_needed()
+            await expect(cell).to_be_in_viewport(ratio=1)
+
+
 async def test_every_view_fits_a_phone(browser: Browser) -> None:
     """Each link of the navigation is on the screen, and nothing but a table's own frame scrolls sideways."""
     async with overview(browser, await small_world(), viewport={"width": 360, "height": 740}) as shown:
@@ -469,11 +474,11 @@ async def test_every_view_fits_a_phone(browser: Browser) -> None:
             await expect(shown.page.get_by_role("main")).not_to_contain_text("Loading")
             for link in await links.all():
                 await expect(link).to_be_in_viewport(ratio=1)
-            assert [] == await shown.page.evaluate(SCROLLING_SIDEWAYS), view
+            assert [] == await scrolling_sideways(shown.page), view
         await links.filter(has_text="Sessions").click()
         await shown.row(session_id(9)).get_by_role("rowheader").get_by_role("link").click()
         await expect(shown.page.get_by_text("Live entry")).to_be_visible()
-        assert [] == await shown.page.evaluate(SCROLLING_SIDEWAYS)
+        assert [] == await scrolling_sideways(shown.page)
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])

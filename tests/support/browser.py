@@ -14,6 +14,11 @@ _PATIENCE_MS: Final = 20_000
 _REPORT_VIOLATIONS: Final = """
 addEventListener("securitypolicyviolation", (event) => console.error(`policy: ${event.effectiveDirective}`));
 """
+_SCROLLING_SIDEWAYS: Final = """
+[...document.querySelectorAll("html, body, header, nav, main, main *:not(.scrolling)")].filter((element) =>
+    element.clientWidth > 1 && element.scrollWidth > element.clientWidth && getComputedStyle(element).overflowX !== "hidden"
+).map((element) => element.outerHTML.slice(0, 100))
+"""
 # Chromium's own message for each response of another status than 2xx, and for each failed request. Tests check these by
 # what the page shows.
 _FAILED_REQUEST: Final = "Failed to load resource"
@@ -66,3 +71,9 @@ async def visiting(browser: Browser, url: str, **options: Any) -> AsyncGenerator
         yield visit
     finally:
         await context.close()
+
+
+async def scrolling_sideways(page: Page) -> list[str]:
+    """Return the beginnings of the elements whose content is wider than they are; tables may have frames that scroll."""
+    elements: list[str] = await page.evaluate(_SCROLLING_SIDEWAYS)
+    return elements

@@ -184,7 +184,7 @@ const KERNELS = {
     USER,
     AGE,
     ...FIGURE_COLUMNS,
-    { title: "Processes", width: "minmax(6rem, 1fr)", onPhone: "minor", cell: ({ item }) => processes(item.processes) },
+    { title: "Processes", width: "minmax(9rem, 1.2fr)", onPhone: "minor", cell: ({ item }) => processes(item.processes) },
   ],
 };
 
