@@ -335,16 +335,16 @@ async def test_a_range_is_dragged_typed_and_taken_back(browser: Browser, url: st
 
 async def test_the_keyboard_hides_a_line(browser: Browser, url: str) -> None:
     """As the capacity, beside which low values are flat: a button in the legend; another range leaves it hidden."""
-    range_of_now = {"from": RANGE["from"], "to": "now"}
-    async with charting(browser, address(url, "object", "session", ID_1, **range_of_now)) as shown:
+    async with charting(browser, address(url, "object", "session", ID_1, **RANGE)) as shown:
         current, capacity = (shown.chart("mem").get_by_role("button", name=name) for name in ("current", "capacity"))
         await current.focus()
         await shown.page.keyboard.press("Tab")
         await expect(capacity).to_be_focused()
         await shown.page.keyboard.press("Space")
         await expect(capacity).to_have_attribute("aria-pressed", "false")
-        await shown.button("Zoom out").press("Enter")
-        await expect(shown.page).to_have_url(re.compile("from=20.*&to=20"))
+        first = shown.page.url
+        await shown.button("Earlier").press("Enter")
+        await expect(shown.page).not_to_have_url(first)
         await expect(shown.chart("mem")).to_have_attribute("aria-busy", "false")
         await expect(capacity).to_have_attribute("aria-pressed", "false")
         await expect(current).to_have_attribute("aria-pressed", "true")
