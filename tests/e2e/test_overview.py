@@ -465,7 +465,7 @@ async def test_a_list_wider_than_the_window_is_scrolled(browser: Browser) -> Non
 
 
 async def test_every_view_fits_a_phone(browser: Browser) -> None:
-    """Each link of the navigation is on the screen, and nothing but a table's own frame scrolls sideways."""
+    """Each link of the navigation is on the screen, no figure is cut off, and only a table's own frame scrolls sideways."""
     async with overview(browser, await small_world(), viewport={"width": 360, "height": 740}) as shown:
         links = shown.page.get_by_role("navigation").get_by_role("link")
         for view in ("Sessions", "Kernels", "Endpoints", "Agents", "Queries", "Health"):
@@ -475,6 +475,8 @@ async def test_every_view_fits_a_phone(browser: Browser) -> None:
             for link in await links.all():
                 await expect(link).to_be_in_viewport(ratio=1)
             assert [] == await scrolling_sideways(shown.page), view
+            cut_off = "(cells) => cells.filter((cell) => cell.scrollWidth > cell.clientWidth).map((cell) => cell.innerText)"
+            assert [] == await shown.rows.locator(".number:not(.minor)").evaluate_all(cut_off), view
         await links.filter(has_text="Sessions").click()
         await shown.row(session_id(9)).get_by_role("rowheader").get_by_role("link").click()
         await expect(shown.page.get_by_text("Live entry")).to_be_visible()
