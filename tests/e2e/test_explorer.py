@@ -39,7 +39,11 @@ class Hostile(Query):
     """A host's schema with markup in its data, its errors and its descriptions."""
 
     markup: str = strawberry.field(resolver=lambda: MARKUP, description=MARKUP)
-    large: JSON = strawberry.field(resolver=lambda: {"size": LARGE})
+
+    @strawberry.field
+    def large(self) -> JSON:
+        """Return a number of JSON that a browser may round."""
+        return JSON({"size": LARGE})
 
     @strawberry.field
     def failing(self) -> str | None:

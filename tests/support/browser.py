@@ -82,7 +82,8 @@ async def visiting(browser: Browser, url: str, *, now: datetime | None = None, *
         now: the time at which the clock of the page begins, by default that of this machine.
         **options: as `Browser.new_context`; the zone is UTC by default.
     """
-    context: BrowserContext = await browser.new_context(**{"timezone_id": "UTC", **options})
+    options.setdefault("timezone_id", "UTC")
+    context: BrowserContext = await browser.new_context(**options)
     context.set_default_timeout(_PATIENCE_MS)
     try:
         if now is not None:

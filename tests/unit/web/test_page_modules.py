@@ -229,7 +229,7 @@ def test_a_late_refusal_of_an_earlier_token_changes_nothing() -> None:
 
 def test_each_line_that_ended_early_is_stale() -> None:
     """One line that goes on does not hide another that ended; a range that ends after now is judged at now."""
-    answer = {"series": [], "warnings": [], "infos": [], "partial": False, "promql": None, "unit": None}
+    answer: dict[str, Any] = {"series": [], "warnings": [], "infos": [], "partial": False, "promql": None, "unit": None}
     ended = {"label": "ended", "points": [[1000, 1], [1010, None]]}
     going = {"label": "going", "points": [[1000, 1], [1990, 1]]}
     span = {"start_s": 1000, "end_s": 2000, "step_s": 900}
