@@ -280,7 +280,7 @@ def test_a_refusal_that_passes_is_none() -> None:
 def test_what_is_unavailable_stays_with_its_time() -> None:
     """A field keeps its newest value and the time of that; a field that is null without an error has no value."""
     program = """
-    const { withKept, keptSince } = await import("./problems.js");
+    const { withKept, keptSince } = await import("./kept.js");
     const away = { kind: "unavailable", message: "away", field: "figures" };
     const unreadable = { kind: "malformed", message: "no", field: "devices" };
     const empty = { figures: null, devices: null, agent_id: null };

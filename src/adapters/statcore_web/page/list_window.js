@@ -1,10 +1,11 @@
 // The part of a long list that is in view: which pages to ask for, their rows, and what to forget.
 
+import { keptSince, withKept } from "./kept.js";
 import { keepAsking, REFRESH_MS } from "./live.js";
-import { keptSince, withKept, wrongByItem } from "./problems.js";
+import { wrongByItem } from "./problems.js";
 
 /** @typedef {import("./live.js").Live} Live */
-/** @typedef {import("./problems.js").Known} Known */
+/** @typedef {import("./kept.js").Known} Known */
 /** @typedef {import("./problems.js").Wrong} Wrong */
 /**
  * What to list: the field of the query, the field of an item's id, the text of the other fields of an item, how to sort, and the

@@ -3,17 +3,18 @@
 import { html } from "htm/preact";
 import { useRef } from "preact/hooks";
 import { FIGURE_FIELDS, FIGURES } from "./figures.js";
+import { keptSince, withKept } from "./kept.js";
 import { useLive } from "./live.js";
 import { LiveEntry } from "./live_entry.js";
 import { ObjectCharts } from "./object_charts.js";
-import { errorAt, keptSince, LOOKS, sentence, since, withKept, wrongAt } from "./problems.js";
+import { errorAt, LOOKS, sentence, since, wrongAt } from "./problems.js";
 import { CopyButton } from "./result_chart.js";
 import { hrefOf } from "./state.js";
 import { clock, duration, exact, format } from "./units.js";
 
 /** @typedef {import("./client.js").Response} Response */
 /** @typedef {import("./live.js").Live} Live */
-/** @typedef {import("./problems.js").Known} Known */
+/** @typedef {import("./kept.js").Known} Known */
 /**
  * A kind of object: its field of the schema and the argument with the id; `fields` are read of it; `label` is the field of queriers
  * that selects it, and `selected` returns the ids for that field with their names.
