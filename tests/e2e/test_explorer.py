@@ -268,7 +268,7 @@ async def test_the_keyboard_is_enough(browser: Browser) -> None:
     async with serving() as client, exploring(browser, address_of(client)) as explorer:
         keyboard = explorer.page.keyboard
         await expect(explorer.page.get_by_label("Example")).to_be_enabled()
-        for _ in range(4):  # the page, the examples, the link, the editor
+        for _ in range(4):  # the way to the page, the examples, the link, the editor
             await keyboard.press("Tab")
         await expect(explorer.query).to_be_focused()
         await keyboard.type("{")
@@ -350,7 +350,7 @@ async def test_the_policy_stops_what_a_mistake_would_load(browser: Browser) -> N
 
 
 async def test_an_outage_keeps_what_was_there(browser: Browser) -> None:
-    """The page says that the service does not answer, shows the data of before, and goes on when it is back."""
+    """The page says that it is offline, shows the data of before, and goes on when the network is back."""
     async with serving() as client, exploring(browser, address_of(client)) as explorer:
         await explorer.run("{ schema_version }")
         await explorer.page.context.set_offline(True)
@@ -361,7 +361,7 @@ async def test_an_outage_keeps_what_was_there(browser: Browser) -> None:
         assert ["schema_version"] == list(await explorer.answer())
         await explorer.page.context.set_offline(False)
         await explorer.button("Run").click()
-        await expect(explorer.response).not_to_contain_text("offline")
+        await expect(explorer.response).not_to_contain_text("This machine is offline")
         assert {"health": {"healthy": True}} == await explorer.answer()
 
 

@@ -19,6 +19,7 @@ import { change, hrefOf } from "./state.js";
 
 const ROW_PX = 36;
 const NARROW_ROW_PX = 116;
+/** Between columns, and at each end of a row, as in page.css. */
 const [GAP_REM, PADDING_REM] = [0.7, 0.8];
 const NARROW = "(max-width: 700px)";
 /** How many rows beyond the visible ones are in the document. */
@@ -93,7 +94,10 @@ export function Grid({ title, object, columns: all, sort, listed, show, isOther 
  * @param {Column[]} columns
  */
 const leastOf = (columns) =>
-  columns.reduce((sum, { width }) => sum + Number.parseFloat(width.replace("minmax(", "")) + GAP_REM, 2 * PADDING_REM);
+  columns.reduce(
+    (sum, { width }) => sum + Number.parseFloat(width.replace("minmax(", "")) + GAP_REM,
+    2 * PADDING_REM - GAP_REM,
+  );
 
 /**
  * Return the value of `sort` that sorts by a column.

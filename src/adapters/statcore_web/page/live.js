@@ -125,7 +125,7 @@ export function keepAsking(request, tell, { every_ms = REFRESH_MS, fresh, hasPar
     if (every_ms || live.failure || live.answered !== request) ask();
   };
   document.addEventListener("visibilitychange", wake, { signal });
-  for (const name of ["offline", "online"]) addEventListener(name, wake, { signal }); // says at once what is so now
+  for (const name of ["offline", "online"]) addEventListener(name, wake, { signal }); // shows at once whether the service answers
   addEventListener(NOW, ask, { signal });
   ask();
   return () => {
