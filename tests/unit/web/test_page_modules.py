@@ -327,6 +327,30 @@ def test_a_jump_arrives_where_the_service_lists_less_at_a_time() -> None:
     assert 950 == run_program(_LIST + program, 120)
 
 
+def test_a_row_in_an_outage_has_the_time_of_the_last_confirmation() -> None:
+    """The service confirms an answer by 304, and then cannot read the figures: they are of the time of the 304."""
+    program = """
+    const items = (figures) => ({ list: { total_count: 1, next_cursor: null, items: [{ id: 1, figures }] } });
+    const error = { path: ["list", "items", 0, "figures"], message: "away", extensions: { code: "UnavailableError" } };
+    let [requests, confirmed_ms] = [0, 0];
+    globalThis.service = async () => {
+      requests += 1;
+      if (requests === 1) return answer({ data: items(7) }, { headers: { ETag: "a" } });
+      if (requests > 2) return answer({ data: items(null), errors: [error] });
+      confirmed_ms = Date.now();
+      return new Response(null, { status: 304 });
+    };
+    return await new Promise((resolve) => {
+      const told = ({ rows }) => {
+        const { item, kept_ms } = rows.get(0);
+        if (kept_ms) resolve([item.figures, kept_ms >= confirmed_ms]);
+      };
+      new ListWindow(listing, told, { every_ms: 20 });
+    });
+    """
+    assert [7, True] == run_program(_LIST + program)
+
+
 def test_a_page_that_hangs_ends_and_others_are_loaded() -> None:
     """While it hangs no other page is asked for; its deadline ends that."""
     program = """
