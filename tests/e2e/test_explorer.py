@@ -9,14 +9,15 @@ from collections.abc import AsyncGenerator, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any, Final
-from urllib.parse import urlencode, urlsplit
+from urllib.parse import urlencode
 
 import attrs
 import graphql
 import pytest
 import strawberry
-from playwright.async_api import Browser, Error, Locator, Page, expect
-from tests.support.browser import Visit, visiting
+from playwright.async_api import Browser, Error, Locator, Page, Route, expect
+from strawberry.scalars import JSON
+from tests.support.browser import Visit, faultless_visit, visiting
 from tests.support.polling import until
 from tests.support.scoped_world import AGENTS, ENDPOINTS, KERNELS, PRESETS, START, id_of, world
 from tests.support.web_host import Client, TokenFile, serving
@@ -29,6 +30,8 @@ pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 SESSIONS: Final = "{ compute_session_list { items { session_id } } }"
 MARKUP: Final = "<img src=x onerror=\"document.title='injected'\"><b>bold</b>"
+LARGE: Final = 2**53 + 1
+"""A whole number that JavaScript's numbers do not have."""
 PROJECT: Final = id_of("project", 0)
 
 
@@ -37,6 +40,11 @@ class Hostile(Query):
     """A host's schema with markup in its data, its errors and its descriptions."""
 
     markup: str = strawberry.field(resolver=lambda: MARKUP, description=MARKUP)
+
+    @strawberry.field
+    def large(self) -> JSON:
+        """Return a number of JSON that a browser may round."""
+        return JSON({"size": LARGE})
 
     @strawberry.field
     def failing(self) -> str | None:
@@ -109,9 +117,8 @@ class Explorer:
 @asynccontextmanager
 async def exploring(browser: Browser, address: str, **options: Any) -> AsyncGenerator[Explorer]:
     """Open the explorer; at the end, nothing was wrong on the page, and it sent requests to its own service only."""
-    async with visiting(browser, address, **options) as visit:
+    async with faultless_visit(browser, address, **options) as visit:
         yield Explorer(visit)
-        assert ([], {urlsplit(address).netloc}) == (visit.problems, visit.hosts)
 
 
 def address_of(client: Client, *, prefix: str = "", draft: Mapping[str, str] | None = None) -> str:
@@ -192,6 +199,50 @@ async def test_a_token_is_needed_checked_and_forgotten(browser: Browser, tmp_pat
         await expect(explorer.data).to_be_hidden()
 
 
+async def test_a_late_refusal_of_an_earlier_token_keeps_the_new_one(browser: Browser, tmp_path: Path) -> None:
+    """The explorer stays signed in, and the schema stays."""
+    file = TokenFile(tmp_path / "tokens.toml")
+    secret = file.write(ci='scope = "everything"')["ci"]
+    signed_in = asyncio.Event()
+
+    async def hold(route: Route) -> None:
+        if (await route.request.header_value("Authorization")) == "Bearer statcore_wrong":
+            await signed_in.wait()
+        await route.continue_()
+
+    async with (
+        serving(tokens=Tokens(str(file.path))) as client,
+        exploring(browser, address_of(client)) as explorer,
+    ):
+        banner = explorer.page.get_by_role("banner")
+        await expect(banner).to_contain_text("needs a token")
+        await explorer.page.route("**/graphql", hold)
+        await explorer.sign_in("statcore_wrong")
+        await explorer.sign_in(secret)
+        await expect(banner).to_contain_text("Signed in")
+        async with explorer.page.expect_response(lambda response: response.status == 401):
+            signed_in.set()
+        await explorer.run("{ schema_version }")
+        assert {"schema_version": 1} == await explorer.answer()
+        await expect(banner).to_contain_text("Signed in")
+        await expect(explorer.schema).not_to_contain_text("Sign in to see the schema")
+
+
+async def test_whole_numbers_are_shown_as_they_are(browser: Browser) -> None:
+    """A number beyond those of JavaScript keeps its digits, on the page and in what is copied."""
+    permissions = ["clipboard-read", "clipboard-write"]
+    async with (
+        serving(query=Hostile) as client,
+        exploring(browser, address_of(client), permissions=permissions) as explorer,
+    ):
+        await explorer.run("{ large }")
+        assert {"large": {"size": LARGE}} == await explorer.answer()
+        await explorer.button("Copy response").click()
+        await expect(explorer.response.get_by_role("status")).to_contain_text("copied")
+        copied = json.loads(await explorer.page.evaluate("navigator.clipboard.readText()"))
+        assert LARGE == copied["data"]["large"]["size"]
+
+
 async def test_a_token_that_is_revoked_is_asked_for_again(browser: Browser, tmp_path: Path) -> None:
     """The query stays, and so does the data of the last response."""
     file = TokenFile(tmp_path / "tokens.toml")
@@ -218,7 +269,7 @@ async def test_the_keyboard_is_enough(browser: Browser) -> None:
     async with serving() as client, exploring(browser, address_of(client)) as explorer:
         keyboard = explorer.page.keyboard
         await expect(explorer.page.get_by_label("Example")).to_be_enabled()
-        for _ in range(3):  # the examples, the link, the editor
+        for _ in range(4):  # the way to the page, the examples, the link, the editor
             await keyboard.press("Tab")
         await expect(explorer.query).to_be_focused()
         await keyboard.type("{")
@@ -300,18 +351,18 @@ async def test_the_policy_stops_what_a_mistake_would_load(browser: Browser) -> N
 
 
 async def test_an_outage_keeps_what_was_there(browser: Browser) -> None:
-    """The page says that the service does not answer, shows the data of before, and goes on when it is back."""
+    """The page says that it is offline, shows the data of before, and goes on when the network is back."""
     async with serving() as client, exploring(browser, address_of(client)) as explorer:
         await explorer.run("{ schema_version }")
         await explorer.page.context.set_offline(True)
         await explorer.query.fill("{ health { healthy } }")
         await explorer.button("Run").click()
-        await expect(explorer.response).to_contain_text("The service does not answer")
+        await expect(explorer.response).to_contain_text("This machine is offline")
         await expect(explorer.earlier).to_be_visible()
         assert ["schema_version"] == list(await explorer.answer())
         await explorer.page.context.set_offline(False)
         await explorer.button("Run").click()
-        await expect(explorer.response).not_to_contain_text("The service does not answer")
+        await expect(explorer.response).not_to_contain_text("This machine is offline")
         assert {"health": {"healthy": True}} == await explorer.answer()
 
 

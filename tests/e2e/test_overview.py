@@ -14,7 +14,7 @@ import attrs
 import pytest
 from aiohttp import web
 from playwright.async_api import Browser, Locator, Page, expect
-from tests.support.browser import Visit, visiting
+from tests.support.browser import Visit, faultless_visit, scrolling_sideways
 from tests.support.page_world import PageWorld, cpu_pct, kernel_id, session_id, user_id
 from tests.support.web_host import TokenFile, serving
 
@@ -26,6 +26,10 @@ pytest_plugins = ["tests.support.browser_fixtures"]
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 ROW_PX: Final = 36
+SET_HIDDEN: Final = """(hidden) => {
+    Object.defineProperty(document, "hidden", { value: Boolean(hidden), configurable: true });
+    document.dispatchEvent(new Event("visibilitychange"));
+}"""
 
 
 @attrs.frozen
@@ -57,10 +61,6 @@ class Overview:
         """What the page says of the connection."""
         return self.page.get_by_role("banner").get_by_role("status")
 
-    async def refresh(self) -> None:
-        """Make the page refresh now instead of in some seconds."""
-        await self.page.evaluate("dispatchEvent(new Event('statcore-now'))")
-
     async def shown_ids(self) -> list[str]:
         """Return the ids of the rows in the order on the screen."""
         await expect(self.rows.first).to_be_attached()
@@ -74,9 +74,8 @@ class Overview:
 @asynccontextmanager
 async def looking(browser: Browser, address: str, **options: Any) -> AsyncGenerator[Overview]:
     """Open the page; at the end, nothing was wrong on it, and it sent requests to its own service only."""
-    async with visiting(browser, address, **options) as visit:
+    async with faultless_visit(browser, address, **options) as visit:
         yield Overview(visit)
-        assert ([], {urlsplit(address).netloc}) == (visit.problems, visit.hosts)
 
 
 @asynccontextmanager
@@ -112,12 +111,36 @@ async def test_sessions_have_figures_with_units_and_the_busiest_is_first(browser
         await expect(shown.connection).to_contain_text("Live")
 
 
+async def test_a_bar_is_a_part_of_a_scale_that_is_named(browser: Browser) -> None:
+    """A full bar is the highest value, and 100 % of accelerators; zero is an empty bar, and what is not known has none."""
+    world = PageWorld(12)
+    await world.write(numbers=[0, 3, 9])
+    async with overview(browser, world) as shown:
+        bars = {
+            (9, "CPU"): (cpu_pct(9) / cpu_pct(0), "1000 %"),
+            (0, "CPU"): (1, "1000 %"),
+            (9, "Accel."): (0.09, "100 %"),
+            (3, "Received"): (1 / 3, "900 B/s"),
+        }
+        for (number, title), (part, scale) in bars.items():
+            cell = shown.cell(session_id(number), title)
+            await expect(cell.get_by_title(f"a full bar is {scale}")).to_be_visible()
+            width = await cell.locator(".bar-of").evaluate(
+                "(bar) => bar.firstElementChild.getBoundingClientRect().width / bar.getBoundingClientRect().width"
+            )
+            assert part == pytest.approx(width, abs=0.02)
+        await expect(shown.cell(session_id(9), "Sent").locator(".bar-of span")).to_have_css("width", "0px")
+        await expect(shown.cell(session_id(9), "Sent").locator(".bar-of")).to_be_visible()
+        await expect(shown.cell(session_id(5), "Sent")).to_contain_text("not known")
+        await expect(shown.cell(session_id(5), "Sent").locator(".bar-of")).to_have_count(0)
+
+
 async def test_an_answer_that_is_the_same_is_not_sent_again(browser: Browser) -> None:
     """A refresh of what has not changed is 304."""
     async with overview(browser, await small_world()) as shown:
         await expect(shown.cell(session_id(0), "CPU")).to_have_text("1000 %")
         async with shown.page.expect_response(re.compile("graphql.*compute_session_list")) as found:
-            await shown.refresh()
+            await shown.visit.refresh()
         assert 304 == (await found.value).status
         await expect(shown.cell(session_id(0), "CPU")).to_have_text("1000 %")
 
@@ -202,6 +225,13 @@ async def test_the_keyboard_moves_opens_and_comes_back(browser: Browser) -> None
         for place in range(2):
             await page.keyboard.press("Tab")
             await expect(owners.nth(place)).to_be_focused()
+        await page.keyboard.press("/")
+        await expect(page.get_by_role("searchbox")).to_be_focused()
+        await page.keyboard.type(f"/{session_id(1)}")
+        await expect(page.get_by_text("Nothing matches")).to_be_visible()  # a slash in it is text
+        await page.keyboard.press("Escape")
+        await expect(shown.row(session_id(499))).to_have_count(0)
+        await owners.last.focus()
         await page.keyboard.press("Tab")  # only one row is on the way through the page
         await expect(page.get_by_role("grid").get_by_role("link").and_(page.locator(":focus"))).to_have_count(0)
         await link.focus()
@@ -253,7 +283,7 @@ async def test_an_outage_of_the_store_shows_and_heals(browser: Browser, monkeypa
         await expect(shown.cell(session_id(0), "CPU")).to_have_text("1000 %")
         with monkeypatch.context() as patched:
             patched.setattr(type(world.statistics), "fetch_kernel_statistics", fail)
-            await shown.refresh()
+            await shown.visit.refresh()
             mark = shown.cell(session_id(0), "State").locator(".mark")
             await expect(mark).to_contain_text("unavailable")
             await expect(mark).to_have_attribute("title", re.compile("of an earlier answer"))
@@ -262,8 +292,17 @@ async def test_an_outage_of_the_store_shows_and_heals(browser: Browser, monkeypa
             await expect(shown.page.get_by_role("main").get_by_role("status")).to_contain_text("unavailable")
             await shown.page.go_back()
             await expect(shown.row(session_id(0))).to_be_visible()
-        await shown.refresh()
+        await shown.visit.refresh()
         await expect(shown.cell(session_id(0), "State").locator(".mark")).to_have_count(0)
+
+
+async def test_what_the_inventory_does_not_know_is_no_outage(browser: Browser) -> None:
+    """Series of agents name no endpoints: a reason, and nothing that is unavailable."""
+    async with serving() as client, looking(browser, f"{client.make_url('/')}#/endpoints") as shown:
+        status = shown.page.get_by_role("main").get_by_role("status")
+        await expect(status).to_contain_text("no data")
+        await expect(status).to_contain_text("do not name inference endpoints")
+        await expect(shown.connection).to_contain_text("Live")
 
 
 async def test_a_jump_during_an_outage_arrives_when_it_is_over(browser: Browser, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -296,9 +335,9 @@ async def test_an_outage_of_the_service_shows_and_heals(browser: Browser) -> Non
     async with looking(browser, f"http://127.0.0.1:{port}/") as shown:
         await expect(shown.cell(session_id(0), "CPU")).to_have_text("1000 %")
         await runner.cleanup()
-        await shown.refresh()
+        await shown.visit.refresh()
         await expect(shown.connection).to_contain_text("does not answer")
-        await expect(shown.page.get_by_role("main").get_by_role("status")).to_contain_text("What is shown is of")
+        await expect(shown.page.get_by_role("main").get_by_role("status")).to_contain_text("Showing data from")
         await expect(shown.cell(session_id(0), "CPU")).to_have_text("1000 %")
         again = web.Application()
         attach(again, world.runtime, PluginRegistry.discover())
@@ -315,23 +354,51 @@ async def test_an_outage_of_the_service_shows_and_heals(browser: Browser) -> Non
             await runner.cleanup()
 
 
+async def test_an_offline_page_says_so_and_waits(browser: Browser) -> None:
+    """The rows stay, nothing is sent, and the page is live again when the network is back."""
+    world = await small_world()
+    async with overview(browser, world) as shown:
+        await expect(shown.cell(session_id(0), "CPU")).to_have_text("1000 %")
+        await shown.page.clock.install()
+        await shown.page.context.set_offline(True)
+        await expect(shown.connection).to_contain_text("offline")
+        await expect(shown.page.get_by_role("main").get_by_role("status")).to_contain_text("Showing data from")
+        await expect(shown.cell(session_id(0), "CPU")).to_have_text("1000 %")
+        requests: list[str] = []
+        shown.page.on("request", lambda request: requests.append(request.url))
+        await shown.page.clock.run_for(60_000)
+        assert [] == requests
+        await world.write(turn=100, numbers=[0])
+        await shown.page.context.set_offline(False)
+        await expect(shown.cell(session_id(0), "CPU")).to_have_text("1001 %")
+        await expect(shown.connection).to_contain_text("Live")
+        await expect(shown.page.get_by_role("main").get_by_role("status")).to_have_count(0)
+
+
+async def test_a_page_that_was_opened_hidden_loads_when_it_is_shown(browser: Browser) -> None:
+    """As in a tab in the background: also what is read once, such as the version."""
+    async with overview(browser, await small_world(), "/static/icon.svg") as shown:
+        await shown.page.add_init_script("Object.defineProperty(document, 'hidden', { value: true, configurable: true })")
+        await shown.page.goto(shown.page.url.replace("static/icon.svg", ""))
+        await expect(shown.page.get_by_role("contentinfo")).to_have_text("statcore")
+        await shown.page.evaluate(SET_HIDDEN, 0)
+        await expect(shown.page.get_by_role("contentinfo")).to_contain_text(re.compile(r"statcore \d"))
+        await expect(shown.cell(session_id(0), "CPU")).to_have_text("1000 %")
+
+
 async def test_a_hidden_page_sends_nothing(browser: Browser) -> None:
     """It refreshes at once when it is shown again."""
     world = await small_world()
-    set_hidden = """(hidden) => {
-        Object.defineProperty(document, "hidden", { value: Boolean(hidden), configurable: true });
-        document.dispatchEvent(new Event("visibilitychange"));
-    }"""
     async with overview(browser, world) as shown:
         await expect(shown.cell(session_id(0), "CPU")).to_have_text("1000 %")
-        await shown.page.evaluate(set_hidden, 1)
+        await shown.page.evaluate(SET_HIDDEN, 1)
         requests: list[str] = []
         shown.page.on("request", lambda request: requests.append(request.url))
-        await shown.refresh()
+        await shown.visit.refresh()
         await asyncio.wait_for(shown.page.evaluate("new Promise((resolve) => requestAnimationFrame(resolve))"), 10)
         assert [] == requests
         await world.write(turn=100, numbers=[0])
-        await shown.page.evaluate(set_hidden, 0)
+        await shown.page.evaluate(SET_HIDDEN, 0)
         await expect(shown.cell(session_id(0), "CPU")).to_have_text("1001 %")
 
 
@@ -346,6 +413,9 @@ async def test_a_scoped_token_sees_its_own_only(browser: Browser, tmp_path: Path
     ):
         dialog = shown.page.get_by_role("dialog")
         await expect(dialog).to_contain_text("needs a token")
+        await shown.page.keyboard.press("Escape")
+        await expect(dialog).to_be_hidden()
+        await shown.page.get_by_role("button", name="Sign in").click()
         await dialog.get_by_label("Token").fill("statcore_wrong")
         await dialog.get_by_role("button", name="Sign in").click()
         await expect(dialog).to_contain_text("not valid")
@@ -380,24 +450,44 @@ async def test_endpoints_and_agents_have_their_parts(browser: Browser, prefix: s
         await expect(shown.cell(kernel_id(0), "Agent")).to_have_text("node-1")
 
 
+async def test_a_list_wider_than_the_window_is_scrolled(browser: Browser) -> None:
+    """Its last column is cut off nowhere."""
+    async with overview(browser, await small_world(), "/#/kernels", viewport={"width": 900, "height": 700}) as shown:
+        for cell in (shown.cell(kernel_id(0), "Processes"), shown.page.get_by_role("columnheader", name="Processes")):
+            await cell.scroll_into_view_if_needed()
+            await expect(cell).to_be_in_viewport(ratio=1)
+
+
+async def test_every_view_fits_a_phone(browser: Browser) -> None:
+    """Each link of the navigation is on the screen, no figure is cut off, and only a table's own frame scrolls sideways."""
+    async with overview(browser, await small_world(), viewport={"width": 360, "height": 740}) as shown:
+        links = shown.page.get_by_role("navigation").get_by_role("link")
+        for view in ("Sessions", "Kernels", "Endpoints", "Agents", "Queries", "Health"):
+            await links.filter(has_text=view).click()
+            await expect(shown.page.get_by_role("heading", name=view)).to_be_visible()
+            await expect(shown.page.get_by_role("main")).not_to_contain_text("Loading")
+            for link in await links.all():
+                await expect(link).to_be_in_viewport(ratio=1)
+            assert [] == await scrolling_sideways(shown.page), view
+            cut_off = "(cells) => cells.filter((cell) => cell.scrollWidth > cell.clientWidth).map((cell) => cell.innerText)"
+            assert [] == await shown.rows.locator(".number:not(.minor)").evaluate_all(cut_off), view
+        await links.filter(has_text="Sessions").click()
+        await shown.row(session_id(9)).get_by_role("rowheader").get_by_role("link").click()
+        await expect(shown.page.get_by_text("Live entry")).to_be_visible()
+        assert [] == await scrolling_sideways(shown.page)
+
+
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("width", [1400, 390])
-async def test_axe_finds_nothing_serious(browser: Browser, axe: str, scheme: Any, width: int) -> None:
+async def test_axe_finds_nothing_serious(browser: Browser, scheme: Any, width: int) -> None:
     """In light and dark, and at the width of a phone, where nothing is wider than the screen."""
     world = PageWorld(12)
     await world.write(numbers=range(8, 12))
     world.plant_problems()
     options = {"color_scheme": scheme, "viewport": {"width": width, "height": 800}, "reduced_motion": "reduce"}
     async with overview(browser, world, **options) as shown:
-        await shown.page.evaluate(axe)
         for view in ("Sessions", "Kernels", "Endpoints", "Agents"):
             await shown.page.get_by_role("link", name=view, exact=True).click()
             await expect(shown.rows.first).to_contain_text("%")
-            found = await shown.page.evaluate("axe.run().then(({ violations }) => violations)")
-            serious = [
-                (rule["id"], [node["html"] for node in rule["nodes"]][:3])
-                for rule in found
-                if rule["impact"] in {"serious", "critical"}
-            ]
-            assert [] == serious, view
+            assert [] == await shown.visit.serious_violations(), view
             assert width >= await shown.page.evaluate("document.documentElement.scrollWidth")

@@ -6,15 +6,11 @@ They are in no conftest.py, which would import Playwright for each test of its f
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Callable
-from typing import Final
 
 import pytest
 import pytest_asyncio
 from playwright.async_api import Browser
 from tests.support.browser import running_chromium
-from tests.support.environments import ROOT
-
-_AXE: Final = ROOT / "src/adapters/statcore_web/page/node_modules/axe-core/axe.min.js"
 
 
 @pytest.fixture(scope="module")
@@ -28,11 +24,3 @@ async def browser(chromium: str) -> AsyncGenerator[Browser]:
     """A running Chromium."""
     async with running_chromium(chromium) as running:
         yield running
-
-
-@pytest.fixture(scope="session")
-def axe() -> str:
-    """The script of axe-core, which a page runs to find what keeps people from using it."""
-    if not _AXE.exists():
-        pytest.fail(f"{_AXE} is missing; `make test` or `python hatch_build.py npm ci` installs it")
-    return _AXE.read_text(encoding="utf-8")

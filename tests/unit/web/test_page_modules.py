@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import csv
 import io
-from typing import Any
+from typing import Any, Final
 from urllib.parse import parse_qs
 
 import graphql
-from tests.support.page_modules import call
+from tests.support.page_modules import call, run_program
 
 
 def test_operations_are_those_of_a_parser() -> None:
@@ -45,6 +45,9 @@ def test_numbers_have_units_that_people_read() -> None:
         (1_500_000, "bytes_per_s"): "1.43 MiB/s",
         (0.25, "seconds"): "250 ms",
         (59, "seconds"): "59 s",
+        (-5, "seconds"): "-5 s",
+        (-0.25, "seconds"): "-250 ms",
+        (-5400, "seconds"): "-1 h 30 min",
         (3600, "seconds"): "1 h",
         (273_600, "seconds"): "3 d 4 h",
         (1_500, None): "1.5 k",
@@ -52,6 +55,19 @@ def test_numbers_have_units_that_people_read() -> None:
         (None, "bytes"): "—",
     }
     assert list(values.values()) == call("units.js", "format", *map(list, values))
+
+
+def test_a_title_has_the_value_with_all_digits_that_mean_something() -> None:
+    """Whole numbers are complete, and a small value is not rounded to zero."""
+    values = {
+        (1_234_567, "bytes"): "1,234,567 bytes",
+        (2**53 - 1, "bytes"): "9,007,199,254,740,991 bytes",
+        (12.3456789, "bytes_per_s"): "12.345679 bytes per second",
+        (1e-9, "percent"): "0.000000001 percent",
+        (-0.5, "count"): "-0.5",
+        (None, "percent"): "",
+    }
+    assert list(values.values()) == call("units.js", "exact", *map(list, values))
 
 
 def test_times_and_durations_are_those_of_the_command_line() -> None:
@@ -70,6 +86,35 @@ def test_times_and_durations_are_those_of_the_command_line() -> None:
         "0m": None,
     }
     assert list(times.values()) == call("time_range.js", "timeOf", *([text, now] for text in times))
+
+
+def test_a_time_that_cannot_exist_is_refused() -> None:
+    """A month or a day that no calendar has, and a time before all of them; a day of a leap year is one."""
+    times = {
+        "2026-13-01T00:00:00Z": False,
+        "2026-02-30T10:00:00Z": False,
+        "2026-05-01T25:00:00Z": False,
+        "99999999999d": False,
+        "-99999999999d": False,
+        "2024-02-29T10:00:00+09:00": True,
+        "-3650d": True,
+    }
+    found = call("time_range.js", "wrongWith", *([{"from": text, "to": "now"}] for text in times))
+    assert list(times.values()) == ["from" not in wrong for wrong in found]
+    assert ["step"] == list(call("time_range.js", "wrongWith", [{"from": "-1h", "to": "now", "step": "99999999999d"}])[0])
+
+
+def test_a_range_is_refreshed_as_long_as_it_can_change() -> None:
+    """Between two times of the past nothing changes; where an end moves, the points do."""
+    past = "2024-11-22T10:00:00Z"
+    ranges = {
+        ("-1h", "now"): 10_000,
+        ("-3650d", past): 30_000,
+        ("2020-01-01T00:00:00Z", past): 0,
+        (past, "9999-01-01T00:00Z"): 30_000,
+    }
+    found = call("time_range.js", "refreshOf", *([{"from": start, "to": end}] for start, end in ranges))
+    assert list(ranges.values()) == found
 
 
 def test_a_range_has_at_most_360_points_of_a_round_step_on_its_grid() -> None:
@@ -112,6 +157,221 @@ def test_csv_is_that_of_a_parser() -> None:
     ] == list(csv.DictReader(io.StringIO(text)))
 
 
+def test_whole_numbers_stay_as_they_are_however_large() -> None:
+    """They come back digit by digit; fractions, texts and short numbers are what they are for everybody."""
+    text = f'{{"a":[{2**53 + 1},-{2**64},1e30,0.1,7],"b":"{2**53 + 1}"}}'
+    program = """
+    const { fromJson, toJson } = await import("./json.js");
+    return [toJson(fromJson(ARGUMENTS[0])), typeof fromJson(ARGUMENTS[0]).a[4]];
+    """
+    assert [text.replace("1e30", "1e+30"), "number"] == run_program(program, text)
+
+
+def test_a_field_keeps_a_number_that_would_become_another() -> None:
+    """It stays a text, like a text that is no number; the service says what is wrong with it."""
+    values: dict[tuple[str, str], Any] = {
+        (str(2**53 + 1), "integer"): str(2**53 + 1),
+        (str(2**53 - 1), "integer"): 2**53 - 1,
+        ("2.5", "number"): 2.5,
+        ("1e30", "number"): 1e30,
+        ("many", "number"): "many",
+        ("true", "truth"): True,
+        ("7", "text"): "7",
+    }
+    assert list(values.values()) == call("query_view.js", "fieldValue", *map(list, values))
+
+
+def test_a_service_that_hangs_has_not_answered_in_time() -> None:
+    """A poll fails after its deadline, whether the headers or the body do not come; one that is stopped is no failure."""
+    program = """
+    const { poll } = await import("./client.js");
+    const { timeout } = AbortSignal;
+    AbortSignal.timeout = (ms) => timeout.call(AbortSignal, ms / 1000);
+    const hanging = (signal) => new Promise((_, reject) => signal.addEventListener("abort", () => reject(signal.reason)));
+    const failures = [];
+    globalThis.service = (_, { signal }) => hanging(signal);
+    failures.push((await poll({ query: "{ version }" })).failure);
+    failures.push((await poll({ query: "{ version }", variables: { long: "x".repeat(10_000) } })).failure);
+    globalThis.service = (_, { signal }) =>
+      new Response(new ReadableStream({ start: (body) => hanging(signal).catch((reason) => body.error(reason)) }));
+    failures.push((await poll({ query: "{ version }" })).failure);
+    const stopped = new AbortController();
+    const waiting = poll({ query: "{ version }" }, { signal: stopped.signal });
+    stopped.abort();
+    return [failures, await waiting.catch(({ name }) => name)];
+    """
+    failures, stopped = run_program(program)
+    assert 3 == len(failures)
+    assert all("did not answer in time" in failure for failure in failures)
+    assert "AbortError" == stopped
+
+
+def test_a_late_refusal_of_an_earlier_token_changes_nothing() -> None:
+    """The query is sent again with the token of now, and the connection is not refused."""
+    program = """
+    const { token } = await import("./client.js");
+    const { keepAsking } = await import("./live.js");
+    const sent = [];
+    globalThis.service = async (_, { headers }) => {
+      sent.push(headers.get("Authorization"));
+      if (sent.length > 1) return answer({ data: { version: "1" } });
+      token.set("new");
+      return answer({ errors: [{ message: "no" }] }, { status: 401 });
+    };
+    token.set("old");
+    await new Promise((resolve) => {
+      keepAsking({ query: "{ version }" }, ({ response }) => response && resolve(), { every_ms: 10 });
+    });
+    return sent;
+    """
+    assert ["Bearer old", "Bearer new"] == run_program(program)[:2]
+
+
+def test_each_line_that_ended_early_is_stale() -> None:
+    """One line that goes on does not hide another that ended; a range that ends after now is judged at now."""
+    answer: dict[str, Any] = {"series": [], "warnings": [], "infos": [], "partial": False, "promql": None, "unit": None}
+    ended = {"label": "ended", "points": [[1000, 1], [1010, None]]}
+    going = {"label": "going", "points": [[1000, 1], [1990, 1]]}
+    span = {"start_s": 1000, "end_s": 2000, "step_s": 900}
+    calls: list[list[Any]] = [
+        [[answer], [going, ended], {**span, "step_s": 10}, 5000],
+        [[answer], [going], {**span, "end_s": 9000, "step_s": 10}, 2040],
+        [[answer], [going, ended], {**span, "step_s": 10}, 1050],
+    ]
+    found = call("results.js", "wrongWithAnswers", *calls)
+    stale = [[wrong["message"] for wrong in each if wrong["kind"] == "stale"] for each in found]
+    assert [1, 0, 0] == [len(messages) for messages in stale]
+    assert "ended" in stale[0][0]
+    assert "going" not in stale[0][0]
+
+
+def test_a_part_that_fails_leaves_the_others() -> None:
+    """An answer with a good part is good; one that has none, or a query that is not of parts, fails."""
+    program = """
+    const { keepAsking } = await import("./live.js");
+    const error = { path: ["part1"], message: "away", extensions: { code: "UnavailableError", retryable: true } };
+    const [first, none] = [{ part0: 1, part1: null }, { part0: null, part1: null }];
+    const after = (data, hasParts) => {
+      globalThis.service = async () => answer({ data, errors: [error] });
+      return new Promise((resolve) => keepAsking({ query: "{ x }" }, resolve, { every_ms: 0, hasParts }));
+    };
+    const lives = [await after(first, true), await after(none, true), await after(first, false)];
+    return lives.map(({ response, failure }) => [response?.data ?? null, failure ?? null]);
+    """
+    assert [[{"part0": 1, "part1": None}, None], [None, "away"], [None, "away"]] == run_program(program)
+
+
+def test_a_refusal_that_passes_is_none() -> None:
+    """A query that may be answered later is not refused; the service says when it may be."""
+    program = """
+    const { keepAsking } = await import("./live.js");
+    const { refusalOf } = await import("./query_view.js");
+    const after = (code, init) => {
+      globalThis.service = async () => answer({ errors: [{ message: code, extensions: { code } }] }, init);
+      return new Promise((resolve) => keepAsking({ query: "{ x }" }, resolve));
+    };
+    const passing = { status: 429, headers: { "Retry-After": "1" } };
+    const lives = [await after("LimitError", passing), await after("LimitError"), await after("UnavailableError")];
+    return lives.map((live) => [live.failure, refusalOf(live) ?? null]);
+    """
+    assert [["LimitError", None], ["LimitError", "LimitError"], ["UnavailableError", None]] == run_program(program)
+
+
+def test_what_is_unavailable_stays_with_its_time() -> None:
+    """A field keeps its newest value and the time of that; a field that is null without an error has no value."""
+    program = """
+    const { withKept, keptSince } = await import("./kept.js");
+    const away = { kind: "unavailable", message: "away", field: "figures" };
+    const unreadable = { kind: "malformed", message: "no", field: "devices" };
+    const empty = { figures: null, devices: null, agent_id: null };
+    const good = withKept({ figures: 1, devices: 2, agent_id: "a" }, [], undefined, 0);
+    const once = withKept(empty, [away, unreadable], good, 10);
+    const twice = withKept(empty, [away], once, 20);
+    const healed = withKept({ ...empty, figures: 3 }, [], twice, 30);
+    return [good, once, twice, healed].map((known) => [known.item, keptSince(known) ?? null]);
+    """
+    kept = [{"figures": 1, "devices": None, "agent_id": None}, 10]
+    good = [{"figures": 1, "devices": 2, "agent_id": "a"}, None]
+    assert [good, kept, kept, [{"figures": 3, "devices": None, "agent_id": None}, None]] == run_program(program)
+
+
+_LIST: Final = """
+const { ListWindow } = await import("./list_window.js");
+const listing = { field: "list", id: "id", fields: "figures", sort: "id", filters: [] };
+const [most = 1000] = ARGUMENTS;
+const page = (from, limit) => {
+  const items = Array.from({ length: limit }, (_, number) => ({ id: from + number }));
+  return { total_count: 1000, next_cursor: String(from + limit), items };
+};
+const extensions = { code: "LimitError", limit: "ids" };
+const limited = { errors: [{ message: "too many", path: ["list"], extensions }], data: { list: null } };
+globalThis.service = async (url, init) => {
+  const { after, limit } = JSON.parse(url.searchParams.get("variables"));
+  await hang(after, init);
+  return answer(limit > most ? limited : { data: { list: page(Number(after ?? 0), limit) } });
+};
+let hang = () => {};
+"""
+
+
+def test_a_jump_arrives_where_the_service_lists_less_at_a_time() -> None:
+    """It takes several steps, of as many rows as the service allows."""
+    program = """
+    return await new Promise((resolve) => {
+      const list = new ListWindow(listing, ({ rows }) => {
+        if (rows.has(950)) resolve(rows.get(950).id);
+        else if (rows.has(0)) list.show(940, 960);
+      });
+    });
+    """
+    assert 950 == run_program(_LIST + program, 120)
+
+
+def test_a_row_in_an_outage_has_the_time_of_the_last_confirmation() -> None:
+    """The service confirms an answer by 304, and then cannot read the figures: they are of the time of the 304."""
+    program = """
+    const items = (figures) => ({ list: { total_count: 1, next_cursor: null, items: [{ id: 1, figures }] } });
+    const error = { path: ["list", "items", 0, "figures"], message: "away", extensions: { code: "UnavailableError" } };
+    let [requests, confirmed_ms] = [0, 0];
+    globalThis.service = async () => {
+      requests += 1;
+      if (requests === 1) return answer({ data: items(7) }, { headers: { ETag: "a" } });
+      if (requests > 2) return answer({ data: items(null), errors: [error] });
+      confirmed_ms = Date.now();
+      return new Response(null, { status: 304 });
+    };
+    return await new Promise((resolve) => {
+      const told = ({ rows }) => {
+        const { item, kept_ms } = rows.get(0);
+        if (kept_ms) resolve([item.figures, kept_ms >= confirmed_ms]);
+      };
+      new ListWindow(listing, told, { every_ms: 20 });
+    });
+    """
+    assert [7, True] == run_program(_LIST + program)
+
+
+def test_a_page_that_hangs_ends_and_others_are_loaded() -> None:
+    """While it hangs no other page is asked for; its deadline ends that."""
+    program = """
+    const { timeout } = AbortSignal;
+    AbortSignal.timeout = (ms) => timeout.call(AbortSignal, ms / 100);
+    hang = (after, { signal }) => {
+      if (!after) return;
+      hang = () => {};
+      return new Promise((_, reject) => signal.addEventListener("abort", () => reject(signal.reason)));
+    };
+    return await new Promise((resolve) => {
+      const list = new ListWindow(listing, ({ rows, failure }) => {
+        if (rows.has(350)) resolve(rows.get(350).id);
+        else if (failure) list.show(340, 360);
+        else if (rows.has(0)) list.show(140, 160);
+      });
+    });
+    """
+    assert 350 == run_program(_LIST + program)
+
+
 def test_an_error_belongs_to_the_field_that_it_names_or_quotes() -> None:
     """The first name counts; a part of a word is no name."""
     fields = [{"name": "metric_name"}, {"name": "kernel_id", "value": "x"}, {"name": "id", "value": ""}]
@@ -149,7 +409,7 @@ def test_problems_are_found_at_their_items() -> None:
             {"path": ["other", "items", 2], "message": "elsewhere", "extensions": {"code": "InputError"}},
         ],
     }
-    (stale,) = response["extensions"]["problems"]
-    away = {"kind": "unavailable", "message": "away"}
+    stale = {"kind": "stale", "message": "old", "field": "figures"}
+    away = {"kind": "unavailable", "message": "away", "field": "devices"}
     calls = [[response, ["list", "items", number]] for number in (1, 2)]
     assert [[], [stale, away]] == call("problems.js", "wrongAt", *calls)

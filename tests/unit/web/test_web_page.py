@@ -51,7 +51,7 @@ async def test_what_a_page_links_to_is_there_below_a_prefix(path: str) -> None:
     async with serving(prefix="/live/statistics") as client:
         page = await (await client.get(path)).text()
         links = re.findall(r'(?:src|href)="([^"]+)"', page)
-        assert 3 == len(links)
+        assert 3 <= len(links)
         for link in links:
             assert 200 == (await client.get(f"/live/statistics/{link}")).status
 

@@ -3,6 +3,7 @@
 import { html } from "htm/preact";
 import { useEffect, useRef, useState } from "preact/hooks";
 import uPlot from "uplot";
+import { make } from "./dom.js";
 import { clock, format } from "./units.js";
 
 /**
@@ -26,11 +27,14 @@ const BINARY = Array.from({ length: 62 }, (_, exponent) => 2 ** exponent);
  */
 export function Chart({ title, lines, unit, range, onZoom }) {
   const frame = useRef(/** @type {HTMLDivElement | null} */ (null));
+  const legend = useRef(/** @type {HTMLDivElement | null} */ (null));
   const plot = useRef(/** @type {uPlot | undefined} */ (undefined));
   const zoom = useRef(onZoom);
   zoom.current = onZoom;
   const shown = useRef(range);
   shown.current = range;
+  const drawn = useRef(lines);
+  drawn.current = lines; // the chart is built again long after the render that began the effect
   const shape = JSON.stringify([unit, lines.map(({ label, isDashed }) => [label, isDashed])]);
 
   useEffect(() => {
@@ -38,7 +42,7 @@ export function Chart({ title, lines, unit, range, onZoom }) {
     if (!element) return;
     const build = () => {
       plot.current?.destroy();
-      plot.current = new uPlot(optionsOf({ element, lines, unit, shown, zoom }), columnsOf(lines), element);
+      plot.current = new uPlot(optionsOf({ element, legend, lines, unit, shown, zoom }), columnsOf(drawn.current), element);
       showNewest(plot.current);
     };
     build();
@@ -61,7 +65,7 @@ export function Chart({ title, lines, unit, range, onZoom }) {
     if (plot.current) showNewest(plot.current);
   }, [lines, range[0], range[1]]);
 
-  return html`<div ref=${frame} class="plot" role="img" aria-label=${spoken(title, lines, unit)}></div>`;
+  return html`<div ref=${frame} class="plot" role="img" aria-label=${spoken(title, lines, unit)}></div><div ref=${legend}></div>`;
 }
 
 /**
@@ -130,7 +134,7 @@ export function useNearness(ref) {
  * @param {Line[]} lines
  * @returns {uPlot.AlignedData}
  */
-export function columnsOf(lines) {
+function columnsOf(lines) {
   const times = [...new Set(lines.flatMap(({ points }) => points.map(([time]) => time)))].sort((a, b) => a - b);
   const rowOf = new Map(times.map((time, row) => [time, row]));
   const columns = lines.map(({ points }) => {
@@ -183,11 +187,21 @@ function sizeOf(element) {
 }
 
 /**
- * @param {{element: HTMLElement, lines: Line[], unit?: string | null, shown: {current: [number, number]},
- *   zoom: {current: ((range: [number, number] | null) => void) | undefined}}} parts
+ * Return the label of a line in the legend: a button that hides and shows the line, if there are others. uPlot hears its click.
+ * @param {string} label
+ * @param {Line[]} lines
+ */
+const toggle = (label, lines) =>
+  lines.length < 2
+    ? label
+    : make("button", { type: "button", ariaPressed: "true", title: "Hide or show this line" }, label);
+
+/**
+ * @param {{element: HTMLElement, legend: {current: HTMLElement | null}, lines: Line[], unit?: string | null,
+ *   shown: {current: [number, number]}, zoom: {current: ((range: [number, number] | null) => void) | undefined}}} parts
  * @returns {uPlot.Options}
  */
-function optionsOf({ element, lines, unit, shown, zoom }) {
+function optionsOf({ element, legend, lines, unit, shown, zoom }) {
   const style = getComputedStyle(element);
   const colour = (/** @type {string} */ name) => style.getPropertyValue(name);
   const axis = {
@@ -198,7 +212,7 @@ function optionsOf({ element, lines, unit, shown, zoom }) {
   const text = (/** @type {number} */ value) => format(value, unit);
   return {
     ...sizeOf(element),
-    legend: { live: true },
+    legend: { live: true, mount: (_, table) => legend.current?.append(table) }, // nothing in an image can be focused
     cursor: {
       drag: { x: Boolean(zoom.current), y: false, setScale: false },
       points: { size: 6 },
@@ -221,7 +235,7 @@ function optionsOf({ element, lines, unit, shown, zoom }) {
     series: [
       { value: (_, time) => (time ? clock(new Date(time * 1000)) : "—") },
       ...lines.map(({ label, isDashed }, number) => ({
-        label,
+        label: toggle(label, lines),
         stroke: colour(isDashed ? "--chart-text" : `--chart-${number % COLOURS}`),
         width: 1.5,
         dash: isDashed ? [6, 4] : undefined,
@@ -240,6 +254,11 @@ function optionsOf({ element, lines, unit, shown, zoom }) {
         },
       ],
       setCursor: [showNewest],
+      setSeries: [
+        ({ series }) => {
+          for (const { label, show } of series) if (label instanceof HTMLElement) label.ariaPressed = String(show);
+        },
+      ],
       ready: [(plot) => plot.over.addEventListener("dblclick", () => zoom.current?.(null))],
     },
   };

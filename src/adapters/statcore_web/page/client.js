@@ -1,19 +1,26 @@
 // GraphQL over HTTP: sends a request with the token of this tab, and says what came of it. Errors are values.
 
+import { fromJson, toJson } from "./json.js";
+
 /** @typedef {{query: string, variables?: object, operationName?: string}} Request */
 /** @typedef {{message: string, path?: (string | number)[], locations?: {line: number, column: number}[],
- *   extensions?: {code?: string, limit?: string}}} GraphQLError */
+ *   extensions?: {code?: string, limit?: string, retryable?: boolean}}} GraphQLError */
 /** @typedef {{path: (string | number)[], kind: string, message: string}} DataProblem what is wrong with a value of the data */
 /** @typedef {{data?: any, errors?: GraphQLError[], extensions?: {problems?: DataProblem[]}}} Response */
 /**
- * What came of a request. `failure` says why there is no response of GraphQL, in a sentence.
+ * What came of a request. `failure` says why there is no response of GraphQL, in a sentence; `secret` is the token that was sent.
  * @typedef {{status: number, statusText: string, response?: Response, failure?: string, bytes: number,
- *   duration_ms: number, retryAfter_s?: number, etag?: string}} Outcome
+ *   duration_ms: number, retryAfter_s?: number, etag?: string, secret?: string | null}} Outcome
  */
 
 const KEY = "statcore.token";
 /** Servers accept lines of 8 kB; longer requests are sent by POST, which has no ETag. */
 const LONGEST_URL = 6000;
+const SILENT = "The service does not answer. Check that it runs and that the network is up, then try again.";
+const LATE = "The service did not answer in time. Check that it works and that the network is up, then try again.";
+/** How long a poll waits: longer than the service works on a request, which is 30 s unless the operator changes it. */
+const PATIENCE_MS = 40_000;
+const OFFLINE = "This machine is offline. The service cannot be reached before the network is back.";
 
 /** The token: kept until the tab is closed, and seen by no other tab. */
 export const token = {
@@ -32,11 +39,12 @@ export const token = {
  */
 export function send(request, { signal } = {}) {
   const headers = { "Content-Type": "application/json" };
-  return exchange("graphql", { method: "POST", headers, body: JSON.stringify(request), signal });
+  return exchange("graphql", { method: "POST", headers, body: toJson(request), signal });
 }
 
 /**
- * Send a request by GET and read the response, unless it is the same as that of an earlier outcome.
+ * Send a request by GET and read the response, unless it is the same as that of an earlier outcome. It fails if the service does
+ * not answer in time; a request that the user may cancel is sent by `send`, which waits.
  * @param {Request} request
  * @param {{signal?: AbortSignal, earlier?: Outcome}} [options] `earlier`: an outcome of the same request, whose response (the
  *   same object) is in the new outcome if nothing has changed
@@ -46,10 +54,11 @@ export function send(request, { signal } = {}) {
 export async function poll(request, { signal, earlier } = {}) {
   const { query, variables } = request;
   const url = `graphql?${new URLSearchParams({ query, ...(variables && { variables: JSON.stringify(variables) }) })}`;
-  if (url.length > LONGEST_URL) return send(request, { signal });
+  const ends = AbortSignal.any([AbortSignal.timeout(PATIENCE_MS), ...(signal ? [signal] : [])]);
+  if (url.length > LONGEST_URL) return send(request, { signal: ends });
   /** @type {Record<string, string>} */
   const headers = earlier?.etag && earlier.response ? { "If-None-Match": earlier.etag } : {};
-  const outcome = await exchange(url, { headers, signal });
+  const outcome = await exchange(url, { headers, signal: ends });
   return outcome.status === 304 ? { ...outcome, status: 200, response: earlier?.response } : outcome;
 }
 
@@ -80,8 +89,9 @@ async function exchange(url, init) {
     bytes = body.byteLength;
     text = new TextDecoder().decode(body);
   } catch (error) {
+    if (init.signal?.reason?.name === "TimeoutError") return failed(LATE, passed());
     if (init.signal?.aborted) throw error;
-    return failed("The service does not answer. Check that it runs and that the network is up, then try again.", passed());
+    return failed(navigator.onLine ? SILENT : OFFLINE, passed());
   }
   const outcome = {
     status: answer.status,
@@ -90,10 +100,11 @@ async function exchange(url, init) {
     duration_ms: passed(),
     retryAfter_s: Number(answer.headers.get("Retry-After")) || undefined,
     etag: answer.headers.get("ETag") ?? undefined,
+    secret,
   };
   if (answer.status === 304) return outcome;
   try {
-    return { ...outcome, response: JSON.parse(text) };
+    return { ...outcome, response: fromJson(text) };
   } catch {
     return { ...outcome, failure: `The answer is not JSON; a proxy may have sent it: ${text.slice(0, 500)}` };
   }

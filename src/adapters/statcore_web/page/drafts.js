@@ -1,5 +1,7 @@
 // Drafts: a query and the text of its variables, as the editors, the address and the history have them.
 
+import { fromJson } from "./json.js";
+
 /** @typedef {{query: string, variables: string}} Draft */
 
 const KEY = "statcore.history";
@@ -35,7 +37,7 @@ export function fromFragment(fragment) {
 export function variablesOf({ variables }) {
   if (!variables.trim()) return {};
   try {
-    const values = JSON.parse(variables);
+    const values = fromJson(variables);
     if (values !== null && typeof values === "object" && !Array.isArray(values)) return { values };
     return { error: 'Write a JSON object, such as {"name": "value"}.' };
   } catch (error) {

@@ -47,11 +47,10 @@ const draft = () => ({ query: query.value, variables: variables.value });
  * Show what an outcome says about the service and the token.
  * @param {Outcome} outcome
  */
-function showAccess({ status, failure }) {
+function showAccess({ status, failure, secret: sent }) {
   const refused = status === 401;
-  const sent = token.get() !== null;
   if (refused) token.remove();
-  const signedIn = sent && !refused;
+  const signedIn = token.get() !== null;
   const need = sent ? "The token is not valid. Get a new one" : "This service needs a token. Get one";
   const access = signedIn ? "Signed in" : "Connected without a token";
   service.textContent = refused ? `${need} from the operator.` : (failure ?? access);
@@ -60,8 +59,12 @@ function showAccess({ status, failure }) {
   signOut.hidden = !signedIn;
 }
 
+/** Return whether an outcome refuses a token that has been replaced since. @param {Outcome} outcome */
+const isOfEarlierToken = ({ status, secret: sent }) => status === 401 && sent !== token.get();
+
 async function connect() {
   const { schema, outcome } = await readSchema();
+  if (isOfEarlierToken(outcome)) return false;
   showAccess(outcome);
   if (!schema) {
     if (outcome.status === 401) showNoSchema("Sign in to see the schema.");
@@ -199,7 +202,7 @@ async function runDraft() {
   try {
     const outcome = await send({ query: sent.query, variables: values, operationName }, { signal: controller.signal });
     const text = showOutcome(outcome, (location) => goTo(query, location));
-    showAccess(outcome);
+    if (!isOfEarlierToken(outcome)) showAccess(outcome);
     if (text) {
       [responseText, answered] = [text, toFragment(sent)];
       copyResponse.disabled = false;

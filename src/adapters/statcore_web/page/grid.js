@@ -11,14 +11,16 @@ import { change, hrefOf } from "./state.js";
 /**
  * A column. `cell` returns what stands there; its links have the given `tabindex`, so that Tab stops at one row only. `sort` is the
  * name that the service sorts by, with `-` in front if the column shows the opposite (an age for a start). `width` is that of a CSS
- * grid. A column with `figure` is shown once a row has that figure. On a phone, where a row has several lines, a column may be
- * hidden ("minor"), beside the id ("side"), wide, or a line by itself.
+ * grid, in rem at least. A column with `figure` is shown once a row has that figure. On a phone, where a row has several lines, a
+ * column may be hidden ("minor"), beside the id ("side"), wide, or a line by itself.
  * @typedef {{title: string, sort?: string, width: string, isNumber?: boolean, hint?: string, figure?: string,
  *   onPhone?: "minor" | "side" | "wide" | "line", cell: (row: Row, context: {highest: Highest, tabindex: number}) => any}} Column
  */
 
 const ROW_PX = 36;
 const NARROW_ROW_PX = 116;
+/** Between columns, and at each end of a row, as in page.css. */
+const [GAP_REM, PADDING_REM] = [0.7, 0.8];
 const NARROW = "(max-width: 700px)";
 /** How many rows beyond the visible ones are in the document. */
 const AROUND = 8;
@@ -68,7 +70,7 @@ export function Grid({ title, object, columns: all, sort, listed, show, isOther 
   const from = Math.max(0, first - AROUND);
   const numbers = Array.from({ length: Math.max(0, Math.min(total, end + AROUND) - from) }, (_, number) => from + number);
   if (active < total && !numbers.includes(active)) numbers.push(active); // keeps the focus
-  const template = { "--columns": columns.map(({ width }) => width).join(" ") };
+  const template = { "--columns": columns.map(({ width }) => width).join(" "), "--least": `${leastOf(columns)}rem` };
   return html`<div
     ref=${frame} class=${`rows ${isOther ? "waiting" : ""}`} role="grid" aria-label=${title} aria-rowcount=${total + 1}
     aria-busy=${isOther || undefined} style=${template} onScroll=${scroll} onKeyDown=${keys}
@@ -86,6 +88,16 @@ export function Grid({ title, object, columns: all, sort, listed, show, isOther 
     </div>
   </div>`;
 }
+
+/**
+ * Return the least width of a row in rem. Browsers do not find it, since each row is laid out by itself.
+ * @param {Column[]} columns
+ */
+const leastOf = (columns) =>
+  columns.reduce(
+    (sum, { width }) => sum + Number.parseFloat(width.replace("minmax(", "")) + GAP_REM,
+    2 * PADDING_REM - GAP_REM,
+  );
 
 /**
  * Return the value of `sort` that sorts by a column.

@@ -2,9 +2,8 @@
 
 import { html } from "htm/preact";
 import { useLive } from "./live.js";
-import { Mark, sentence } from "./problems.js";
+import { Mark, sentence, since } from "./problems.js";
 import { hrefOf } from "./state.js";
-import { clock } from "./units.js";
 
 /** @typedef {{name: string, healthy: boolean, error: string | null}} Port */
 /** @typedef {{name: string, distribution: string, version: string, status: string, offers: string[], error: string | null,
@@ -23,7 +22,7 @@ export function HealthView() {
     ${
       failure &&
       html`<p class="notice" role="status">
-        <${Mark} wrong=${{ kind: data ? "outdated" : "unavailable", message: failure }} /> ${sentence(failure)} ${data && `What is shown is of ${clock(new Date(at_ms ?? 0))}.`}
+        <${Mark} wrong=${{ kind: data ? "outdated" : "unavailable", message: failure }} /> ${sentence(failure)} ${since(at_ms)}
       </p>`
     }
     ${data ? html`<${Answer} data=${data} />` : !failure && html`<p class="faint">Loading…</p>`}

@@ -4,9 +4,8 @@ import { html } from "htm/preact";
 import { useEffect, useRef, useState } from "preact/hooks";
 import { Grid, sortBy } from "./grid.js";
 import { ListWindow } from "./list_window.js";
-import { Mark } from "./problems.js";
+import { Mark, sentence, since } from "./problems.js";
 import { change, go, hrefOf, place, usePlace } from "./state.js";
-import { clock } from "./units.js";
 
 /** @typedef {import("./list_window.js").Listed} Listed */
 /** @typedef {import("./grid.js").Column} Column */
@@ -17,6 +16,11 @@ import { clock } from "./units.js";
  */
 
 const TYPING_PAUSE_MS = 250;
+/**
+ * How errors that are no outage look, by their codes: mistakes in the search or the address, and what the service cannot know.
+ * @type {Record<string, string>}
+ */
+const KINDS = { InputError: "error", UnsupportedError: "missing" };
 
 /** @param {{kind: ListKind}} props */
 export function ListView({ kind }) {
@@ -69,10 +73,9 @@ function Count({ listed: { total } }) {
 /** @param {{listed: Listed}} props */
 function Freshness({ listed: { at_ms, failure, code } }) {
   if (!failure) return null;
-  const isMistake = code === "InputError"; // of the search or the address; nothing is unavailable
-  const since = at_ms === undefined ? "" : `What is shown is of ${clock(new Date(at_ms))}.`;
+  const kind = KINDS[code ?? ""] ?? (at_ms === undefined ? "unavailable" : "outdated");
   return html`<p class="notice" role="status">
-    <${Mark} wrong=${{ kind: isMistake ? "error" : at_ms === undefined ? "unavailable" : "outdated", message: failure }} /> ${failure} ${since}
+    <${Mark} wrong=${{ kind, message: failure }} /> ${sentence(failure)} ${since(at_ms)}
   </p>`;
 }
 
@@ -83,12 +86,27 @@ function Search({ search }) {
   useEffect(() => {
     if (input.current && document.activeElement !== input.current) input.current.value = search;
   }, [search]);
+  useEffect(() => {
+    const slash = (/** @type {KeyboardEvent} */ event) => {
+      if (event.key !== "/" || event.ctrlKey || event.altKey || event.metaKey || isTypedInto(event.target)) return;
+      event.preventDefault();
+      input.current?.select();
+    };
+    addEventListener("keydown", slash);
+    return () => removeEventListener("keydown", slash);
+  }, []);
   const typed = () => {
     clearTimeout(timer.current);
     timer.current = setTimeout(() => change({ q: input.current?.value.trim() }, { replace: true }), TYPING_PAUSE_MS);
   };
-  return html`<input ref=${input} type="search" aria-label="Search ids and owners" placeholder="Search ids and owners" defaultValue=${search} onInput=${typed} />`;
+  return html`<input
+    ref=${input} type="search" aria-label="Search ids and owners" placeholder="Search ids and owners" defaultValue=${search} onInput=${typed}
+    aria-keyshortcuts="/" title="Press / to search, Escape to see all"
+  />`;
 }
+
+/** @param {EventTarget | null} target */
+const isTypedInto = (target) => target instanceof Element && target.matches("input, select, textarea, dialog *");
 
 /** @param {{filter: string}} props */
 function Filter({ filter }) {

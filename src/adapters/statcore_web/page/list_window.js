@@ -1,9 +1,11 @@
 // The part of a long list that is in view: which pages to ask for, their rows, and what to forget.
 
+import { keptSince, withKept } from "./kept.js";
 import { keepAsking, REFRESH_MS } from "./live.js";
 import { wrongByItem } from "./problems.js";
 
 /** @typedef {import("./live.js").Live} Live */
+/** @typedef {import("./kept.js").Known} Known */
 /** @typedef {import("./problems.js").Wrong} Wrong */
 /**
  * What to list: the field of the query, the field of an item's id, the text of the other fields of an item, how to sort, and the
@@ -11,12 +13,12 @@ import { wrongByItem } from "./problems.js";
  * @typedef {{field: string, id: string, fields: string, sort: string, filters: string[]}} Listing
  */
 /**
- * An item with what is wrong with it. `isOld`: its figures are those of an earlier answer, since the newest has none.
- * @typedef {{id: string, item: any, wrong: Wrong[], isOld: boolean}} Row
+ * An item with what is wrong with it. `isOld`: some of its values are those of an earlier answer, `kept_ms` is the time of that.
+ * @typedef {Known & {id: string, wrong: Wrong[], isOld: boolean, kept_ms?: number}} Row
  */
 /**
- * A page. The first one in view is refreshed all the time; each other one after that before it, which says where it begins.
- * `isWaiting`: it was asked for and there is no answer yet.
+ * A page. The first page in view is refreshed again and again. Each answer names the cursor of the next page, so every other page
+ * in view is requested once after each answer to the page before it. `isWaiting`: a request was sent and has no answer yet.
  * @typedef {{rows: Row[], live?: Live, after?: string, isFirst: boolean, isWaiting: boolean, stop?: () => void}} ListPage
  */
 /**
@@ -29,8 +31,8 @@ const PAGE = 100;
 /** How far around the visible rows pages are loaded, and how many pages are kept. */
 const AROUND = 10;
 const KEPT_PAGES = 8;
-/** The most rows that one request may skip. */
-const MOST_SKIPPED = 10_000;
+/** The most pages that one request may skip; fewer where the service has a lower limit. */
+const MOST_SKIPPED = 100;
 
 export class ListWindow {
   /** @type {Map<number, ListPage>} the pages by number; those that are asked for can be stopped */
@@ -42,6 +44,7 @@ export class ListWindow {
   #needed = [0];
   /** @type {{target: number, live?: Live, isWaiting: boolean, stop: () => void} | undefined} looks for where a page begins */
   #skip;
+  #mostSkipped = MOST_SKIPPED;
   /** @type {number | undefined} */
   #at_ms;
 
@@ -75,7 +78,7 @@ export class ListWindow {
   }
 
   #load() {
-    // While the user scrolls on, one request at a time: the service works on each, also if nobody waits for its answer.
+    // While the user scrolls on, one request at a time: the service works on each to its end, even if it is aborted here.
     const unneeded = [...this.#pages].filter(([number]) => !this.#needed.includes(number)).map(([, page]) => page);
     if ([...unneeded, this.#skip].some((asked) => asked?.isWaiting)) return;
     unneeded.forEach(halt);
@@ -112,7 +115,7 @@ export class ListWindow {
   #hear(number, page, live) {
     const list = live.response?.data?.[this.listing.field];
     if (live.response !== page.live?.response && list) {
-      page.rows = rowsOf(live, this.listing, new Map(page.rows.map((row) => [row.id, row])));
+      page.rows = rowsOf(live, this.listing, page);
       this.#total = list.total_count;
       this.#cursors.length = Math.min(this.#cursors.length, Math.ceil(list.total_count / PAGE) + 1);
       if (list.next_cursor) this.#cursors[number + 1] = list.next_cursor;
@@ -145,7 +148,7 @@ export class ListWindow {
   #skipTo(number) {
     let known = number ?? 0;
     while (known > 0 && this.#cursors[known] === undefined) known -= 1;
-    const target = number && Math.min(number, known + MOST_SKIPPED / PAGE);
+    const target = number && Math.min(number, known + this.#mostSkipped);
     if (target === this.#skip?.target) return;
     this.#skip?.stop();
     this.#skip = undefined;
@@ -156,6 +159,7 @@ export class ListWindow {
       if (this.#skip) Object.assign(this.#skip, { live, isWaiting: false });
       if (list?.next_cursor) this.#cursors[target] = list.next_cursor;
       else if (list) this.#total = list.total_count; // the list has become shorter
+      if (live.code === "LimitError" && !live.retryAfter_s) this.#mostSkipped = Math.max(1, (target - known) >> 1);
       this.#load();
       this.#tell();
     };
@@ -196,21 +200,16 @@ function requestOf({ field, id, fields, sort, filters }, limit, after, withItems
 /**
  * @param {Live} live
  * @param {Listing} listing
- * @param {Map<string, Row>} before the rows of the same page until now, by id
+ * @param {ListPage} page as it was before the answer
  * @returns {Row[]}
  */
-function rowsOf({ response }, { field, id }, before) {
-  const wrong = wrongByItem(response, field);
+function rowsOf({ response }, { field, id }, page) {
+  const wrongBy = wrongByItem(response, field);
+  const before = new Map(page.rows.map((row) => [row.id, row]));
   return response?.data[field].items.map((/** @type {any} */ item, /** @type {number} */ number) => {
-    /** @type {Row} */
-    const row = { id: item[id], item, wrong: wrong.get(number) ?? [], isOld: false };
-    const known = before.get(row.id)?.item;
-    if (!known || !row.wrong.some(({ kind }) => kind === "unavailable")) return row;
-    const lost = Object.keys(item).filter((name) => item[name] === null && known[name] !== null);
-    return {
-      ...row,
-      item: { ...item, ...Object.fromEntries(lost.map((name) => [name, known[name]])) },
-      isOld: lost.length > 0,
-    };
+    const wrong = wrongBy.get(number) ?? [];
+    const known = withKept(item, wrong, before.get(item[id]), page.live?.at_ms ?? 0);
+    const kept_ms = keptSince(known);
+    return { ...known, id: item[id], wrong, isOld: kept_ms !== undefined, kept_ms };
   });
 }

@@ -1,7 +1,7 @@
 // Queries that are sent again and again, and the state of the connection. A failed request never removes the last good answer.
 
 import { useEffect, useState } from "preact/hooks";
-import { poll } from "./client.js";
+import { poll, token } from "./client.js";
 
 /** @typedef {import("./client.js").Request} Request */
 /** @typedef {import("./client.js").Response} Response */
@@ -13,13 +13,14 @@ import { poll } from "./client.js";
  * - `sent`, `outcome`: `answered` as it was sent, with variables of that moment, and what came of it.
  * - `failure`: why the newest request brought no good answer, in a sentence; undefined while all is well.
  * - `code`: the code of the error, such as "UnavailableError".
+ * - `retryAfter_s`: when the service would take the request, in seconds; undefined if it does not say.
  * @typedef {{request: Request, response?: Response, answered?: Request, sent?: Request, outcome?: Outcome, at_ms?: number,
- *   failure?: string, code?: string}} Live
+ *   failure?: string, code?: string, retryAfter_s?: number}} Live
  */
 /**
  * How a query is sent again: `every_ms` after each answer; 0 sends it once, and again only if that fails. `fresh` returns variables
- * of the moment, such as the ends of a range. A query that is paused waits.
- * @typedef {{every_ms?: number, fresh?: () => object, isPaused?: boolean}} Refresh
+ * of the moment, such as the ends of a range. `hasParts`: an answer is good if any root field of it is. A query that is paused waits.
+ * @typedef {{every_ms?: number, fresh?: () => object, hasParts?: boolean, isPaused?: boolean}} Refresh
  */
 
 export const REFRESH_MS = 5000;
@@ -66,7 +67,8 @@ export function refreshAll() {
 }
 
 /** @param {Outcome} outcome */
-function hear({ status, failure }) {
+function hear({ status, failure, secret }) {
+  if (status === 401 && secret !== token.get()) return; // another token was given since
   if (status === 401) setConnection({ state: "refused" });
   else if (failure) setConnection({ state: navigator.onLine ? "down" : "offline", failure });
   else setConnection({ state: "ok" });
@@ -76,18 +78,19 @@ function hear({ status, failure }) {
 
 /**
  * Send a request until it is stopped: at once, then `every_ms` after each answer. It waits while the page is hidden or offline,
- * and while the service wants another token.
+ * and while the service wants another token. Offline is a page whose request failed while the browser has no network: a service on
+ * the same machine answers without one.
  * @param {Request} request
  * @param {(live: Live) => void} tell is called after each answer that changes something
  * @param {Refresh & {before?: Live}} [options] `before`: what is known of an earlier request, whose response is shown until there
  *   is one
  * @returns {() => void} stops it
  */
-export function keepAsking(request, tell, { every_ms = REFRESH_MS, fresh, before } = {}) {
+export function keepAsking(request, tell, { every_ms = REFRESH_MS, fresh, hasParts = false, before } = {}) {
   const controller = new AbortController();
   const { signal } = controller;
   /** @type {Live} */
-  let live = { ...before, request, failure: undefined, code: undefined };
+  let live = { ...before, request, failure: undefined, code: undefined, retryAfter_s: undefined };
   let isRunning = false;
   let timer = 0;
 
@@ -100,13 +103,17 @@ export function keepAsking(request, tell, { every_ms = REFRESH_MS, fresh, before
       const isSame = JSON.stringify(live.sent) === JSON.stringify(sent);
       const outcome = await poll(sent, { signal, earlier: isSame ? live.outcome : undefined });
       hear(outcome);
-      const next = after(live, { request, sent }, outcome);
+      const next = after(live, { request, sent }, outcome, hasParts);
       const isNews = next.response !== live.response || next.failure !== live.failure || next.at_ms !== live.at_ms;
       live = next;
       if (isNews) tell(live);
-      const wait_ms = Math.max(every_ms || (live.failure ? REFRESH_MS : 0), (outcome.retryAfter_s ?? 0) * 1000);
-      const isFinal = outcome.status === 401 || live.code === "InputError"; // the same request is refused again
-      if (wait_ms && !isFinal) timer = setTimeout(ask, wait_ms);
+      const isLacking =
+        live.failure || (hasParts && outcome.response?.errors?.some((error) => error.extensions?.retryable));
+      const wait_ms = Math.max(every_ms || (isLacking ? REFRESH_MS : 0), (outcome.retryAfter_s ?? 0) * 1000);
+      const isRefused = outcome.status === 401 && outcome.secret === token.get();
+      const isFinal = isRefused || live.code === "InputError"; // the same request is refused again
+      const isOffline = outcome.failure && !navigator.onLine;
+      if (wait_ms && !isFinal && !isOffline) timer = setTimeout(ask, wait_ms);
     } catch (error) {
       if (!signal.aborted) throw error;
     } finally {
@@ -114,11 +121,11 @@ export function keepAsking(request, tell, { every_ms = REFRESH_MS, fresh, before
     }
   }
 
-  const awake = () => {
-    if (!document.hidden && (every_ms || live.failure)) ask();
+  const wake = () => {
+    if (every_ms || live.failure || live.answered !== request) ask();
   };
-  document.addEventListener("visibilitychange", awake, { signal });
-  addEventListener("online", awake, { signal });
+  document.addEventListener("visibilitychange", wake, { signal });
+  for (const name of ["offline", "online"]) addEventListener(name, wake, { signal }); // shows at once whether the service answers
   addEventListener(NOW, ask, { signal });
   ask();
   return () => {
@@ -131,15 +138,17 @@ export function keepAsking(request, tell, { every_ms = REFRESH_MS, fresh, before
  * @param {Live} live
  * @param {{request: Request, sent: Request}} requests
  * @param {Outcome} outcome
+ * @param {boolean} hasParts
  * @returns {Live}
  */
-function after(live, { request, sent }, outcome) {
-  const { response, failure } = outcome;
+function after(live, { request, sent }, outcome, hasParts) {
+  const { response, failure, retryAfter_s } = outcome;
   // An error of a root field, or one without a path, leaves nothing to show of that field: the last good answer stays.
   const fatal = response?.errors?.find(({ path }) => (path?.length ?? 0) < 2);
-  if (failure || fatal || !response?.data) {
+  const hasGoodPart = hasParts && Object.values(response?.data ?? {}).some((part) => part !== null);
+  if (failure || (fatal && !hasGoodPart) || !response?.data) {
     const reason = failure ?? fatal?.message ?? "The service answered without data.";
-    return { ...live, failure: reason, code: fatal?.extensions?.code };
+    return { ...live, failure: reason, code: fatal?.extensions?.code, retryAfter_s };
   }
   return { request, response, answered: request, sent, outcome, at_ms: Date.now() };
 }
@@ -151,12 +160,12 @@ function after(live, { request, sent }, outcome) {
  * @param {Refresh} [refresh] the function `fresh` must be the same for equal requests
  * @returns {Live}
  */
-export function useLive(request, { every_ms, fresh, isPaused = false } = {}) {
+export function useLive(request, { every_ms, fresh, hasParts, isPaused = false } = {}) {
   const [live, setLive] = useState(/** @type {Live} */ ({ request }));
   const key = JSON.stringify(request);
   useEffect(
-    () => (isPaused ? undefined : keepAsking(request, setLive, { every_ms, fresh, before: live })),
+    () => (isPaused ? undefined : keepAsking(request, setLive, { every_ms, fresh, hasParts, before: live })),
     [key, every_ms, isPaused],
   );
-  return JSON.stringify(live.request) === key ? live : { ...live, request, failure: undefined };
+  return JSON.stringify(live.request) === key ? live : { ...live, request, failure: undefined, code: undefined };
 }

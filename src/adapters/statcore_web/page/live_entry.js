@@ -2,11 +2,12 @@
 
 import { html } from "htm/preact";
 import { useMemo } from "preact/hooks";
+import { toJson } from "./json.js";
 import { kindOf, Mark } from "./problems.js";
 import { CopyButton } from "./result_chart.js";
 import { format } from "./units.js";
 
-const NO_STATISTICS = { kind: "missing", message: "there are no live statistics of it" };
+const NO_STATISTICS = { kind: "missing", message: "It has no live statistics." };
 
 /**
  * The live entry as a table, and as the JSON that is stored.
@@ -16,8 +17,8 @@ export function LiveEntry({ item, error }) {
   const entry = useMemo(() => entryOf(item), [item]);
   const rows = useMemo(() => (entry ? rowsOf(entry) : []), [entry]);
   if (!item) return null;
-  const lacking = error ? { kind: kindOf(error), message: error.message } : NO_STATISTICS;
-  const text = JSON.stringify(entry, null, 2);
+  const lacking = error ? { kind: kindOf(error.extensions?.code ?? ""), message: error.message } : NO_STATISTICS;
+  const text = toJson(entry, 2);
   const names = [...new Set(rows.flatMap(({ fields }) => Object.keys(fields)))];
   return html`<section class="entry" aria-labelledby="entry-title">
     <h3 id="entry-title" class="of">Live entry, as stored</h3>

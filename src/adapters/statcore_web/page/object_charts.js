@@ -5,12 +5,15 @@ import { useLive } from "./live.js";
 import { fieldOf, METRIC, QUERIER, useMetrics } from "./queriers.js";
 import { ResultChart, utilizationPart } from "./result_chart.js";
 import { change, hrefOf, usePlace } from "./state.js";
-import { RangeBar, useTimeRange, wrongWith } from "./time_range.js";
+import { RangeBar, rangeParams, useTimeRange, wrongWith } from "./time_range.js";
 
 /** @typedef {import("./result_chart.js").Part} Part */
 /** @typedef {import("./queriers.js").Querier} Querier */
 /** @typedef {import("./time_range.js").TimeRange} TimeRange */
-/** A value that a field of queriers selects by, and what its lines are called; "" is no name. @typedef {{name: string, value: string}} Selected */
+/**
+ * An id that the charts select, as a session of an endpoint. `name` begins the names of its lines; "" where there is one id only.
+ * @typedef {{name: string, value: string}} Selected
+ */
 
 const NO_PERCENT = "this kind of querier answers no percent";
 const VALUE_TYPE = "value_type";
@@ -59,19 +62,18 @@ export function ObjectCharts({ label, selected, own }) {
 
 /** @param {{querier: Querier, label: string, selected: Selected[], own: string[], range: TimeRange, isPct: boolean}} props */
 function QuerierCharts({ querier, label, selected, own, range, isPct }) {
-  const { params } = usePlace();
   const { metrics, failure } = useMetrics(querier);
+  const [first] = selected; // a form has one value for a field
   const titles = fieldOf(querier, METRIC) ? ordered(metrics ?? own) : [""];
   const charts = titles.map((metric) => {
     const parts = partsOf(querier, metric, selected, label, isPct);
-    const href = hrefOf(["query", "querier", querier.name], {
-      [`field.${METRIC}`]: metric,
-      [`field.${label}`]: selected[0]?.value,
-      from: params.get("from") ?? undefined,
-      to: params.get("to") ?? undefined,
-    });
+    const fields = { [`field.${METRIC}`]: metric, [`field.${label}`]: first?.value };
+    const link = {
+      href: hrefOf(["query", "querier", querier.name], { ...fields, ...rangeParams() }),
+      text: first?.name ? `Query of ${first.name}` : "Query",
+    };
     return html`<${ResultChart}
-      key=${metric} title=${metric || querier.name} parts=${parts} range=${range} href=${href}
+      key=${metric} title=${metric || querier.name} parts=${parts} range=${range} link=${link}
       otherwise=${isPct ? partsOf(querier, metric, selected, label, false) : undefined}
       remark=${isPct && !hasPct(querier) ? NO_PERCENT : undefined}
     />`;

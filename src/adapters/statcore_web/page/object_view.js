@@ -1,25 +1,28 @@
 // One object: its owners and links, what is wrong with it, its utilization over time, and its live entry as it is stored.
 
 import { html } from "htm/preact";
-import { useMemo, useRef } from "preact/hooks";
+import { useRef } from "preact/hooks";
+import { FIGURE_FIELDS, FIGURES } from "./figures.js";
+import { keptSince, withKept } from "./kept.js";
 import { useLive } from "./live.js";
 import { LiveEntry } from "./live_entry.js";
 import { ObjectCharts } from "./object_charts.js";
-import { errorAt, LOOKS, sentence, wrongAt } from "./problems.js";
+import { errorAt, LOOKS, sentence, since, wrongAt } from "./problems.js";
 import { CopyButton } from "./result_chart.js";
 import { hrefOf } from "./state.js";
 import { clock, duration, exact, format } from "./units.js";
 
+/** @typedef {import("./client.js").Response} Response */
 /** @typedef {import("./live.js").Live} Live */
+/** @typedef {import("./kept.js").Known} Known */
 /**
  * A kind of object: its field of the schema and the argument with the id; `fields` are read of it; `label` is the field of queriers
- * that selects it, and `selected` returns the values for that field with their names.
+ * that selects it, and `selected` returns the ids for that field with their names.
  * @typedef {{title: string, list: string, field: string, argument: string, fields: string, label: string,
  *   selected: (id: string, item: any) => {name: string, value: string}[]}} ObjectKind
  */
 
-const FIGURES = "figures { cpu_pct mem_bytes accelerator_pct accelerator_mem_bytes rx_bytes_per_s tx_bytes_per_s }";
-const COMMON = `user_id project_id started_at live_stat ${FIGURES}`;
+const COMMON = `user_id project_id started_at live_stat ${FIGURE_FIELDS}`;
 const itself = (/** @type {string} */ id) => [{ name: "", value: id }];
 
 /** @type {Record<string, ObjectKind>} */
@@ -61,24 +64,15 @@ const KINDS = {
     selected: (_, item) => sessionsOf(item?.replicas ?? []),
   },
 };
-const MOST_REPLICAS = 8;
-const FIGURE_TEXTS = /** @type {const} */ ([
-  ["cpu_pct", "CPU", "percent"],
-  ["mem_bytes", "Memory", "bytes"],
-  ["accelerator_pct", "Accelerators", "percent"],
-  ["accelerator_mem_bytes", "Acc. memory", "bytes"],
-  ["rx_bytes_per_s", "Received", "bytes_per_s"],
-  ["tx_bytes_per_s", "Sent", "bytes_per_s"],
-]);
+/** The most sessions of an endpoint in its charts: a chart has one request, with two fields for each session. */
+const MOST_SESSIONS = 8;
 
 /**
- * Return the first sessions of an endpoint, with short names where these differ.
+ * Return the sessions of an endpoint, with short names where these differ.
  * @param {{session_id: string | null}[]} replicas
  */
 function sessionsOf(replicas) {
-  const ids = [...new Set(replicas.map(({ session_id }) => session_id))]
-    .filter((id) => id !== null)
-    .slice(0, MOST_REPLICAS);
+  const ids = [...new Set(replicas.map(({ session_id }) => session_id))].filter((id) => id !== null);
   const areShort = new Set(ids.map((id) => id.slice(0, 8))).size === ids.length;
   return ids.map((id) => ({ name: areShort ? `${id.slice(0, 8)}…` : id, value: id }));
 }
@@ -97,38 +91,43 @@ function OneObject({ kind, id }) {
     query: `query Object($id: String!) { ${field}(${argument}: $id) { ${fields} } }`,
     variables: { id },
   });
-  const { item, kept_ms } = useKept(live, field);
+  const known = useKnown(live, field);
+  const { item } = known;
+  const selected = kind.selected(id, item);
   const own = kind.label === "agent_id" ? [] : Object.keys(item?.live_stat ?? {}); // an agent's are of its parts
   return html`<section class="object" aria-labelledby="view-title">
     <div class="bar">
       <h2 id="view-title">${kind.title} <span class="id">${id}</span></h2>
       <${CopyButton} text=${id} what="id" /> <a href=${hrefOf([kind.list])}>All ${kind.list}</a>
     </div>
-    <${Problems} kind=${kind} live=${live} kept_ms=${kept_ms} />
+    <${Problems} kind=${kind} live=${live} kept_ms=${keptSince(known)} />
     ${item && html`<${Facts} item=${item} kind=${kind} id=${id} />`}
-    <${ObjectCharts} label=${kind.label} selected=${kind.selected(id, item)} own=${own} />
+    ${item && !selected.length && html`<p class="faint">This endpoint has no sessions.</p>`}
+    ${selected.length > MOST_SESSIONS && html`<p class="faint">Charts show ${MOST_SESSIONS} of ${selected.length} sessions.</p>`}
+    <${ObjectCharts} label=${kind.label} selected=${selected.slice(0, MOST_SESSIONS)} own=${own} />
     <${LiveEntry} item=${item} error=${errorAt(live.response, field, "live_stat")} />
   </section>`;
 }
 
 /**
- * Return an object with the newest good value of each field: those that cannot be read now are of an earlier answer (a hook).
+ * Return what is known of an object after all answers until now (a hook).
  * @param {Live} live
  * @param {string} field
- * @returns {{item?: any, kept_ms?: number}} `kept_ms`: the time of that earlier answer, if anything is of it
+ * @returns {Known}
  */
-function useKept({ response, at_ms }, field) {
-  const good = useRef(/** @type {{item: any, at_ms?: number}} */ ({ item: {} }));
-  return useMemo(() => {
+function useKnown({ response, at_ms = 0 }, field) {
+  const newest = useRef(
+    /** @type {Known & {response?: Response, at_ms: number}} */ ({ item: undefined, kept: {}, at_ms: 0 }),
+  );
+  const before = newest.current;
+  if (response === before.response) {
+    before.at_ms = at_ms; // the service has confirmed the same answer
+  } else {
     const item = response?.data[field];
-    const failed = Object.keys(item ?? {}).filter((name) => errorAt(response, field, name));
-    if (!item || !failed.length) {
-      if (item) good.current = { item, at_ms };
-      return { item };
-    }
-    const kept = Object.fromEntries(failed.map((name) => [name, good.current.item[name] ?? null]));
-    return { item: { ...item, ...kept }, kept_ms: good.current.at_ms };
-  }, [response]);
+    const known = item ? withKept(item, wrongAt(response, [field]), before, before.at_ms) : { item, kept: {} };
+    newest.current = { ...known, response, at_ms };
+  }
+  return newest.current;
 }
 
 /** What is wrong, each with its reason. @param {{kind: ObjectKind, live: Live, kept_ms?: number}} props */
@@ -136,11 +135,11 @@ function Problems({ kind, live: { response, failure, at_ms }, kept_ms }) {
   const wrong = wrongAt(response, [kind.field]);
   const unique = [...new Map(wrong.map((each) => [each.kind + each.message, each])).values()];
   if (failure) {
-    const since = response ? `What is shown is of ${clock(new Date(at_ms ?? 0))}.` : "Nothing was loaded yet.";
-    unique.unshift({ kind: response ? "outdated" : "unavailable", message: `${sentence(failure)} ${since}` });
+    const shown = response ? since(at_ms) : "Nothing is loaded yet.";
+    unique.unshift({ kind: response ? "outdated" : "unavailable", message: `${sentence(failure)} ${shown}` });
   }
   if (response && response.data[kind.field] === null && !failure) {
-    const message = `there is no ${kind.title.toLowerCase()} with this id now; its utilization of before may still be there`;
+    const message = `No ${kind.title.toLowerCase()} with this id exists now. Charts of the past may still have data.`;
     unique.unshift({ kind: "missing", message });
   }
   if (kept_ms)
@@ -166,8 +165,9 @@ function Facts({ item, kind, id }) {
     );
   const ofKernels = (/** @type {string} */ name) => (kernels ?? []).map((/** @type {any} */ kernel) => kernel[name]);
   const start = started_at && new Date(started_at);
-  const age =
-    start && html`<span title=${started_at}>${clock(start)}, ${duration((Date.now() - start.getTime()) / 1000)} ago</span>`;
+  const age = start
+    ? html`<span title=${started_at}>${clock(start)}, ${duration((Date.now() - start.getTime()) / 1000)} ago</span>`
+    : kind.argument !== "agent_id" && html`<span class="faint">not known</span>`; // of an agent it never is
   const onAgent = html`<a href=${hrefOf(["kernels"], { filter: `agent_id=${id}` })}>All kernels on it</a>`;
   /** @type {[string, any][]} */
   const facts = [
@@ -184,10 +184,12 @@ function Facts({ item, kind, id }) {
     ${
       figures &&
       html`<ul class="figures">
-        ${FIGURE_TEXTS.filter(([name]) => typeof figures[name] === "number").map(
-          ([name, title, unit]) =>
-            html`<li key=${name} title=${exact(figures[name], unit)}><span class="faint">${title}</span> <b>${format(figures[name], unit)}</b></li>`,
-        )}
+        ${Object.entries(FIGURES)
+          .filter(([name]) => typeof figures[name] === "number")
+          .map(
+            ([name, { title, unit }]) =>
+              html`<li key=${name} title=${exact(figures[name], unit)}><span class="faint">${title}</span> <b>${format(figures[name], unit)}</b></li>`,
+          )}
       </ul>`
     }
     <dl class="facts">

@@ -15,8 +15,9 @@ import { clock, duration, exact, format } from "./units.js";
 /** @typedef {{replica_id: string, session_id: string | null, active: boolean}} Replica */
 
 const MOST_PARTS = 24;
-const COMPARED = "Bars compare with the highest value of the rows that are loaded";
+const COMPARED = "A full bar is the highest value of the rows that are loaded";
 const CORES = `100 % is one core. ${COMPARED}`;
+const OF_ACCELERATORS = "Use of the accelerators, of the busiest kind if there are several. A full bar is 100 %";
 const MISSING = { kind: "missing", message: "there are no statistics, or none that can be read" };
 
 /**
@@ -24,16 +25,16 @@ const MISSING = { kind: "missing", message: "there are no statistics, or none th
  * @param {{value: number, whole: number}} props
  */
 const Bar = ({ value, whole }) =>
-  html`<span class="bar-of" aria-hidden="true"><span style=${{ width: `${Math.min(100, (100 * value) / (whole || 1))}%` }}></span></span>`;
+  html`<span class="bar-of" aria-hidden="true"><span style=${{ width: `${(100 * value) / (whole || 1)}%` }}></span></span>`;
 
 /**
  * @param {string} title
  * @param {string} name the figure's name
  * @param {string} unit
- * @param {Partial<Column>} [more]
+ * @param {Partial<Column> & {whole?: number}} [more] `whole`: what a full bar is at least; without it, the highest value
  * @returns {Column}
  */
-function figure(title, name, unit, more) {
+function figure(title, name, unit, { whole: least = 0, ...more } = {}) {
   return {
     title,
     sort: name,
@@ -46,7 +47,9 @@ function figure(title, name, unit, more) {
       if (typeof value !== "number") {
         return html`<span class="faint" title=${wrong[0]?.message ?? "not known"}>—<span class="unseen"> not known</span></span>`;
       }
-      return html`<span title=${exact(value, unit)}>${format(value, unit)}</span><${Bar} value=${value} whole=${highest[name] ?? 0} />`;
+      const whole = Math.max(least, highest[name] ?? 0);
+      const scale = whole ? `; a full bar is ${format(whole, unit)}` : "";
+      return html`<span title=${exact(value, unit) + scale}>${format(value, unit)}</span><${Bar} value=${value} whole=${whole} />`;
     },
   };
 }
@@ -57,11 +60,12 @@ const FIGURE_COLUMNS = [
   figure("CPU", "cpu_pct", "percent", { hint: CORES }),
   figure("Memory", "mem_bytes", "bytes"),
   figure("Accel.", "accelerator_pct", "percent", {
-    hint: "Use of the accelerators, of the busiest kind if there are several",
+    hint: OF_ACCELERATORS,
     figure: "accelerator_pct",
+    whole: 100,
   }),
-  figure("Accel. mem.", "accelerator_mem_bytes", "bytes", {
-    hint: "Memory of accelerators in use",
+  figure("Acc. mem.", "accelerator_mem_bytes", "bytes", {
+    hint: `Memory of accelerators in use. ${COMPARED}`,
     figure: "accelerator_mem_bytes",
     onPhone: "minor",
   }),
@@ -101,12 +105,12 @@ const STATE = {
   title: "State",
   width: "8.2rem",
   onPhone: "side",
-  cell: ({ item, wrong, isOld }) => {
+  cell: ({ item, wrong, kept_ms }) => {
     const [first, ...more] = wrong;
     if (!first) return item.figures ? html`<span class="unseen">good</span>` : html`<${Mark} wrong=${MISSING} />`;
     const message = [first, ...more].map((each) => each.message).join("; ");
-    const shown = isOld
-      ? { kind: "unavailable", message: `${message}; the figures are those of an earlier answer` }
+    const shown = kept_ms
+      ? { kind: "unavailable", message: `${message}; the figures are of an earlier answer, at ${clock(new Date(kept_ms))}` }
       : { ...first, message };
     return html`<${Mark} wrong=${shown} />`;
   },
@@ -180,7 +184,7 @@ const KERNELS = {
     USER,
     AGE,
     ...FIGURE_COLUMNS,
-    { title: "Processes", width: "minmax(6rem, 1fr)", onPhone: "minor", cell: ({ item }) => processes(item.processes) },
+    { title: "Processes", width: "minmax(9rem, 1.2fr)", onPhone: "minor", cell: ({ item }) => processes(item.processes) },
   ],
 };
 
@@ -197,7 +201,7 @@ const ENDPOINTS = {
     STATE,
     USER,
     PROJECT,
-    AGE,
+    { ...AGE, onPhone: "minor" },
     {
       title: "Replicas",
       width: "minmax(10rem, 1.4fr)",

@@ -2,14 +2,18 @@
 // reason on hover and for screen readers. Zero is a number like others and has no mark.
 
 import { html } from "htm/preact";
+import { clock } from "./units.js";
 
 /** @typedef {import("./client.js").DataProblem} DataProblem */
 /** @typedef {import("./client.js").Response} Response */
-/** What is wrong: a kind of `LOOKS`, and a sentence. @typedef {{kind: string, message: string}} Wrong */
+/**
+ * What is wrong: a kind of `LOOKS`, a sentence, and the field of the object that it is about.
+ * @typedef {{kind: string, message: string, field?: string}} Wrong
+ */
 
 /**
  * The marks and words by kind: those of `extensions.problems`, and those that the page adds (missing, partial, outdated,
- * warning, info).
+ * warning, info, error).
  * @type {Record<string, {mark: string, word: string}>}
  */
 export const LOOKS = {
@@ -23,6 +27,7 @@ export const LOOKS = {
   outdated: { mark: "◷", word: "not up to date" },
   warning: { mark: "!", word: "warning" },
   info: { mark: "i", word: "info" },
+  error: { mark: "!", word: "error" },
 };
 const OTHER = { mark: "!", word: "problem" };
 
@@ -46,10 +51,28 @@ export function Mark({ wrong: { kind, message }, brief = false }) {
  */
 export function wrongAt(response, path) {
   const within = (/** @type {(string | number)[] | undefined} */ of) => path.every((step, depth) => of?.[depth] === step);
-  const problems = (response?.extensions?.problems ?? []).filter((problem) => within(problem.path));
-  const errors = (response?.errors ?? []).filter((error) => error.path && within(error.path));
-  return [...problems, ...errors.map((error) => ({ kind: kindOf(error), message: error.message }))];
+  return wrongIn(response)
+    .filter((wrong) => within(wrong.path))
+    .map(({ path: at, kind, message }) => ({ kind, message, field: fieldAt(at, path.length) }));
 }
+
+/**
+ * Return the problems of a response, and the errors of its fields with their kinds.
+ * @param {Response | undefined} response
+ * @returns {DataProblem[]}
+ */
+function wrongIn(response) {
+  const errors = (response?.errors ?? []).flatMap(({ path, message, extensions }) =>
+    path ? [{ path, message, kind: kindOf(extensions?.code ?? "") }] : [],
+  );
+  return [...(response?.extensions?.problems ?? []), ...errors];
+}
+
+/**
+ * @param {(string | number)[]} path
+ * @param {number} depth
+ */
+const fieldAt = (path, depth) => (path[depth] === undefined ? undefined : String(path[depth]));
 
 /**
  * Return what is wrong with each item of a list, by its number.
@@ -60,21 +83,20 @@ export function wrongAt(response, path) {
 export function wrongByItem(response, list) {
   /** @type {Map<number, Wrong[]>} */
   const found = new Map();
-  const errors = (response?.errors ?? []).map((error) => ({ ...error, kind: kindOf(error) }));
-  for (const { path, kind, message } of [...(response?.extensions?.problems ?? []), ...errors]) {
-    if (path?.[0] !== list || path[1] !== "items" || typeof path[2] !== "number") continue;
-    found.set(path[2], [...(found.get(path[2]) ?? []), { kind, message }]);
+  for (const { path, kind, message } of wrongIn(response)) {
+    if (path[0] !== list || path[1] !== "items" || typeof path[2] !== "number") continue;
+    found.set(path[2], [...(found.get(path[2]) ?? []), { kind, message, field: fieldAt(path, 3) }]);
   }
   return found;
 }
 
 /**
- * Return the kind of an error of a field, by its code.
- * @param {import("./client.js").GraphQLError} error
+ * Return the kind of an error of a field or of a query by its code; without a code, no answer came.
+ * @param {string | undefined} code
  */
-export function kindOf({ extensions }) {
-  const code = extensions?.code ?? "";
+export function kindOf(code = "UnavailableError") {
   if (code === "MalformedEntryError") return "malformed";
+  if (code === "UnsupportedError") return "missing";
   if (code === "PartialAnswerError") return "partial";
   return /Unavailable|TimedOut|Closed|Protocol/.test(code) ? "unavailable" : "error";
 }
@@ -90,7 +112,13 @@ export function errorAt(response, field, name) {
 }
 
 /**
- * Return a message as a sentence, which others can follow: those of the service have no full stop.
+ * Return since when what is shown has not changed, as a sentence; "" if nothing is shown.
+ * @param {number | undefined} at_ms
+ */
+export const since = (at_ms) => (at_ms === undefined ? "" : `Showing data from ${clock(new Date(at_ms))}.`);
+
+/**
+ * Return a message as a sentence, so that another one can stand after it: messages of the service have no full stop.
  * @param {string} message
  */
 export const sentence = (message) => (/[.!?]$/.test(message) ? message : `${message}.`);

@@ -2,13 +2,13 @@
 // a link shows the same to others.
 
 import { html } from "htm/preact";
-import { useRef } from "preact/hooks";
+import { useLayoutEffect, useRef } from "preact/hooks";
 import { useLive } from "./live.js";
 import { Mark } from "./problems.js";
 import { METRIC, QUERIER, useMetrics } from "./queriers.js";
 import { CopyButton, Result, useResult, utilizationPart } from "./result_chart.js";
 import { go, hrefOf, place, usePlace } from "./state.js";
-import { RangeBar, useTimeRange, wrongWith } from "./time_range.js";
+import { RangeBar, rangeParams, useTimeRange, wrongWith } from "./time_range.js";
 
 /** @typedef {import("./result_chart.js").Part} Part */
 /** @typedef {import("./queriers.js").Querier} Querier */
@@ -23,6 +23,8 @@ import { RangeBar, useTimeRange, wrongWith } from "./time_range.js";
 /** A form: what it is for, its fields, and what it queries. @typedef {{title: string, summary: string, entries: Entry[],
  *   querier?: Querier, template?: string, partOf: (params: URLSearchParams) => Part}} Form */
 
+/** The codes of errors that the same query has again. */
+const REFUSALS = ["InputError", "QueryRejectedError", "LimitError", "PluginError", "UnsupportedError"];
 const QUERY = `{ queriers ${QUERIER}
   presets { name description filter_labels group_labels window template } }`;
 
@@ -50,7 +52,7 @@ export function QueryView({ rest: [what = "", name = ""] }) {
 /** @param {{queriers: Querier[], presets: Preset[]}} props */
 function Index({ queriers, presets }) {
   const card = (/** @type {string} */ what, /** @type {string} */ name, /** @type {string} */ text) =>
-    html`<li key=${name}><a href=${hrefOf(["query", what, name])}>${name}</a><p>${text}</p></li>`;
+    html`<li key=${name}><a href=${hrefOf(["query", what, name], rangeParams())}>${name}</a><p>${text}</p></li>`;
   return html`
     <h3 class="of">Kinds of querier</h3>
     <ul class="cards">${queriers.map(({ name, summary }) => card("querier", name, summary))}</ul>
@@ -64,14 +66,12 @@ function Chooser({ queriers, presets, chosen }) {
   const options = (/** @type {string} */ what, /** @type {{name: string}[]} */ all) =>
     all.map(({ name }) => html`<option key=${name} value=${`${what}/${name}`}>${name}</option>`);
   const choose = (/** @type {Event} */ { currentTarget }) => {
-    const { params } = place();
-    const range = Object.fromEntries(["from", "to"].map((name) => [name, params.get(name) ?? undefined]));
-    go(hrefOf(["query", ...splitOnce(/** @type {HTMLSelectElement} */ (currentTarget).value)], range));
+    go(hrefOf(["query", ...splitOnce(/** @type {HTMLSelectElement} */ (currentTarget).value)], rangeParams()));
   };
   return html`<label>Other queries <select value=${chosen} onChange=${choose}>
     <optgroup label="Kinds of querier">${options("querier", queriers)}</optgroup>
     ${presets.length > 0 && html`<optgroup label="Presets">${options("preset", presets)}</optgroup>`}
-  </select></label> <a href=${hrefOf(["query"])}>All queries</a>`;
+  </select></label> <a href=${hrefOf(["query"], rangeParams())}>All queries</a>`;
 }
 
 /** @param {string} text such as "querier/container" */
@@ -104,7 +104,7 @@ function querierForm(querier) {
     partOf: (params) => {
       const given = known.flatMap((field) => {
         const text = params.get(paramOf(field.name));
-        return text ? [[field.name, typed(text, field.type)]] : [];
+        return text ? [[field.name, fieldValue(text, field.type)]] : [];
       });
       return utilizationPart(title, Object.fromEntries(given));
     },
@@ -163,15 +163,24 @@ function presetForm({ name, description, filter_labels, group_labels, window, te
 }
 
 /**
- * Return the value of a field for its text. A text that does not fit stays a text, and the service says what is wrong with it.
+ * Return the value of a field for its text. A text that does not fit stays a text, and the service says what is wrong with it; and
+ * so does a whole number that would become another one here.
  * @param {string} text
  * @param {string} type
  */
-function typed(text, type) {
+export function fieldValue(text, type) {
   if (type === "truth" && ["true", "false"].includes(text)) return text === "true";
   const number = Number(text);
-  return (type === "integer" || type === "number") && text.trim() && Number.isFinite(number) ? number : text;
+  const isExact = Number.isFinite(number) && (Number.isSafeInteger(number) || !/^-?\d+$/.test(text.trim()));
+  return (type === "integer" || type === "number") && text.trim() && isExact ? number : text;
 }
+
+/**
+ * Return why the service refuses a query until it is another one; undefined if it answers it, or may do so later.
+ * @param {Pick<import("./live.js").Live, "failure" | "code" | "retryAfter_s">} live
+ */
+export const refusalOf = ({ failure, code, retryAfter_s }) =>
+  REFUSALS.includes(code ?? "") && !retryAfter_s ? failure : undefined;
 
 /** @param {{form: Form}} props */
 function OneQuery({ form }) {
@@ -181,15 +190,11 @@ function OneQuery({ form }) {
   const isWrong = Object.keys(wrongWith(range)).length > 0;
   const part = form.partOf(params);
   const live = useResult([part], range, !isReady || isWrong);
-  const refusal =
-    isReady &&
-    ["InputError", "QueryRejectedError", "LimitError", "PluginError", "UnsupportedError"].includes(live.code ?? "")
-      ? live.failure
-      : undefined;
+  const refusal = isReady ? refusalOf(live) : undefined;
   const title = [form.title, params.get(`field.${METRIC}`)].filter(Boolean).join(" ");
-  return html`<p class="faint">${coded(form.summary)}</p>
+  return html`<p class="faint">${withCode(form.summary)}</p>
     <div class="sides">
-      <${Fields} key=${location.hash} form=${form} params=${params} refusal=${refusal} />
+      <${Fields} form=${form} params=${params} refusal=${refusal} />
       <div class="answer">
         <div class="charts-bar"><${RangeBar} /></div>
         ${
@@ -209,6 +214,8 @@ function OneQuery({ form }) {
 function Fields({ form: { querier, entries, template }, params, refusal }) {
   const element = useRef(/** @type {HTMLFormElement | null} */ (null));
   const { metrics } = useMetrics(querier);
+  const values = JSON.stringify(entries.map(({ param }) => params.getAll(param)));
+  useLayoutEffect(() => element.current?.reset(), [values]); // to the values of the address
   /** @returns {Entry} */
   const suggesting = (/** @type {Entry} */ entry) =>
     entry.param === `field.${METRIC}` && metrics?.length ? { ...entry, kind: "choice", choices: metrics } : entry;
@@ -221,11 +228,10 @@ function Fields({ form: { querier, entries, template }, params, refusal }) {
   const submit = (/** @type {Event} */ event) => {
     event.preventDefault();
     const given = new FormData(element.current ?? undefined);
-    const { path, params: before } = place();
     const next = new URLSearchParams();
-    for (const name of ["from", "to", "step"]) if (before.get(name)) next.set(name, before.get(name) ?? "");
+    for (const [name, value] of Object.entries(rangeParams())) if (value) next.set(name, value);
     for (const [name, value] of given) if (String(value).trim()) next.append(name, String(value).trim());
-    go(hrefOf(path, next));
+    go(hrefOf(place().path, next));
   };
   return html`<form ref=${element} class="fields" onSubmit=${submit} aria-label="Fields">
     ${refusal && !wrong && html`<p class="wrong" role="alert">${refusal}</p>`}
@@ -252,8 +258,8 @@ export function fieldIn(message, fields) {
   return (named.sort((a, b) => a.at - b.at)[0] ?? quoted)?.name;
 }
 
-/** Return a text of a docstring, with its `code` as elements. @param {string} text */
-const coded = (text) => text.split("`").map((piece, number) => (number % 2 ? html`<code>${piece}</code>` : piece));
+/** Return a text of a docstring, with what stands between backticks as elements of code. @param {string} text */
+const withCode = (text) => text.split("`").map((piece, number) => (number % 2 ? html`<code>${piece}</code>` : piece));
 
 /** @param {{entry: Entry, given: string[], wrong?: string}} props */
 function FormField({ entry: { param, name, kind, isRequired, fallback, choices = [], help }, given, wrong }) {
@@ -266,7 +272,7 @@ function FormField({ entry: { param, name, kind, isRequired, fallback, choices =
     "aria-invalid": wrong ? "true" : undefined,
   };
   const explained = html`
-    ${help && html`<small id=${`help-${param}`}>${coded(help)}</small>`}
+    ${help && html`<small id=${`help-${param}`}>${withCode(help)}</small>`}
     ${wrong && html`<small id=${`wrong-${param}`} class="wrong" role="alert">${wrong}</small>`}
   `;
   if (kind === "several") {
@@ -289,8 +295,8 @@ function FormField({ entry: { param, name, kind, isRequired, fallback, choices =
     ${
       isChoice
         ? html`<select ...${shared} required=${isRequired}>
-            <option value="" selected=${!value}>${unset}</option>
-            ${options.map((option) => html`<option key=${option} value=${option} selected=${option === value}>${option}</option>`)}
+            <option value="" defaultSelected=${!value}>${unset}</option>
+            ${options.map((option) => html`<option key=${option} value=${option} defaultSelected=${option === value}>${option}</option>`)}
           </select>`
         : html`<input
             ...${shared} required=${isRequired} defaultValue=${value} placeholder=${isRequired ? "" : unset} autocomplete="off" spellcheck=${false}

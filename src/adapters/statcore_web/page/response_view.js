@@ -1,6 +1,7 @@
 // The response: its status in a line, its errors in a list, its data as text.
 
 import { find, make } from "./dom.js";
+import { toJson } from "./json.js";
 
 /** @typedef {import("./client.js").Outcome} Outcome */
 /** @typedef {import("./client.js").GraphQLError} GraphQLError */
@@ -39,11 +40,11 @@ export function showOutcome(outcome, goTo) {
   showStatus(summary(outcome, failure || !problems.length ? "" : heading));
   const { errors: _, ...rest } = response ?? {};
   if (!Object.keys(rest).length) return "";
-  const text = JSON.stringify(rest, null, 2);
+  const text = toJson(rest, 2);
   const cut = text.length > SHOWN ? `\n… ${text.length - SHOWN} more characters; Copy response takes all of them` : "";
   data.textContent = text.slice(0, SHOWN) + cut;
   data.hidden = false;
-  return JSON.stringify(response, null, 2);
+  return toJson(response, 2);
 }
 
 /**

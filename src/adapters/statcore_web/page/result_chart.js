@@ -1,13 +1,12 @@
 // What a query answers over time: its chart, what is wrong with it, the PromQL that made it, and its numbers to take along.
 
 import { html } from "htm/preact";
-import { useMemo, useRef, useState } from "preact/hooks";
+import { useEffect, useLayoutEffect, useMemo, useRef, useState } from "preact/hooks";
 import { Chart, ChartTable, useNearness } from "./chart.js";
 import { useLive } from "./live.js";
-import { Mark, sentence } from "./problems.js";
+import { kindOf, Mark, sentence, since, wrongAt } from "./problems.js";
 import { ANSWER, csvOf, linesOf, wrongWithAnswers } from "./results.js";
 import { refreshOf, spanOf, zoomBy, zoomTo } from "./time_range.js";
-import { clock } from "./units.js";
 
 /** @typedef {import("./results.js").Answer} Answer */
 /** @typedef {import("./chart.js").Line} Line */
@@ -20,8 +19,10 @@ import { clock } from "./units.js";
  * @typedef {{field: "utilization" | "preset_result", args: Record<string, [type: string, value: unknown]>, name?: string,
  *   isDashed?: boolean}} Part
  */
+/** Where the query of a chart can be changed. @typedef {{href: string, text: string}} Link */
 
 const MOST_LINES = 30;
+const COPIED_MS = 2000;
 
 /**
  * Return the field that queries a kind of querier.
@@ -33,6 +34,9 @@ const MOST_LINES = 30;
 export function utilizationPart(querier, selector, options) {
   return { field: "utilization", args: { querier: ["String!", querier], selector: ["JSON!", selector] }, ...options };
 }
+
+/** Return the name of a part in a response. @param {number} number */
+const partName = (number) => `part${number}`;
 
 /**
  * Return the request for some fields over the same range, whose ends are replaced by times when it is sent.
@@ -49,7 +53,7 @@ function requestOf(parts, { from, to, step }) {
       declared.push(`$${name}${number}: ${type}`);
       return `${name}: $${name}${number}`;
     });
-    return `part${number}: ${field}(${[...passed, "start: $start, end: $end, step: $step"].join(", ")}) ${ANSWER}`;
+    return `${partName(number)}: ${field}(${[...passed, "start: $start, end: $end, step: $step"].join(", ")}) ${ANSWER}`;
   });
   return { query: `query Range(${declared.join(", ")}) { ${fields.join(" ")} }`, variables };
 }
@@ -63,6 +67,13 @@ function rangeVariables(range) {
 /** Return whether what is shown answers the newest request. @param {Live} live */
 const isSame = ({ answered, request }) => JSON.stringify(answered) === JSON.stringify(request);
 
+/** Return whether what is shown answers the newest request, apart from its range. @param {Live} live */
+function isOfSameQuery({ answered, request }) {
+  const withoutRange = (/** @type {import("./client.js").Request | undefined} */ of) =>
+    JSON.stringify({ ...of, variables: { ...of?.variables, start: "", end: "", step: "" } });
+  return withoutRange(answered) === withoutRange(request);
+}
+
 /** @param {import("./client.js").Request} sent */
 function spanOfSent({ variables }) {
   const { start, end, step } = /** @type {{start: string, end: string, step: string}} */ (variables);
@@ -70,46 +81,52 @@ function spanOfSent({ variables }) {
 }
 
 /**
- * Return what is known of the answers to some fields over a range, which is refreshed (a hook).
+ * Return what is known of the answers to some fields over a range, which is refreshed (a hook). The answer to another query stays
+ * until this one is answered, and no longer if it fails.
  * @param {Part[]} parts
  * @param {TimeRange} range
  * @param {boolean} isPaused
  * @returns {Live}
  */
 export function useResult(parts, range, isPaused) {
-  const { from, to, step } = range;
-  const request = useMemo(() => requestOf(parts, range), [JSON.stringify(parts), from, to, step]);
-  return useLive(request, { every_ms: refreshOf(range), fresh: () => rangeVariables(range), isPaused });
+  const fresh = () => rangeVariables(range);
+  const live = useLive(requestOf(parts, range), { every_ms: refreshOf(range), fresh, hasParts: true, isPaused });
+  return live.failure && !isOfSameQuery(live) ? { ...live, response: undefined } : live;
 }
 
 /**
  * A chart that is loaded when it comes into view and is refreshed while it is there.
- * @param {{title: string, parts: Part[], otherwise?: Part[], range: TimeRange, href?: string, remark?: string}} props `otherwise`:
- *   what is queried if the service refuses `parts`; `href`: where the query can be changed; `remark` as for `Result`
+ * @param {{title: string, parts: Part[], otherwise?: Part[], range: TimeRange, link?: Link, remark?: string}} props `otherwise`:
+ *   what is queried if the service refuses `parts`; `link`: where the query can be changed; `remark` as for `Result`
  */
-export function ResultChart({ title, parts, otherwise, range, href, remark }) {
+export function ResultChart({ title, parts, otherwise, range, link, remark }) {
   const frame = useRef(/** @type {HTMLElement | null} */ (null));
   const isNear = useNearness(frame);
-  const first = useResult(parts, range, !isNear);
-  const isRefused = otherwise !== undefined && first.code === "InputError";
-  const second = useResult(otherwise ?? parts, range, !isNear || !isRefused);
+  const key = JSON.stringify([parts, range]);
+  const [refusal, setRefusal] = useState(/** @type {{key: string, reason?: string} | undefined} */ (undefined));
+  const instead = refusal?.key === key ? otherwise : undefined;
+  const live = useResult(instead ?? parts, range, !isNear);
+  const isRefused = otherwise !== undefined && !instead && live.code === "InputError";
+  useLayoutEffect(() => {
+    if (isRefused) setRefusal({ key, reason: live.failure });
+  }, [key, isRefused]);
   return html`<div ref=${frame}>
-    <${Result} title=${title} live=${isRefused ? second : first} parts=${isRefused ? otherwise : parts} range=${range} href=${href} remark=${isRefused ? first.failure : remark} />
+    <${Result} title=${title} live=${live} parts=${instead ?? parts} range=${range} link=${link} remark=${instead ? refusal?.reason : remark} />
   </div>`;
 }
 
 /**
  * The answers to a query: their chart, and what belongs to it. What was drawn stays until there is a newer answer.
- * @param {{title: string, live: Live, parts: Part[], range: TimeRange, href?: string,
+ * @param {{title: string, live: Live, parts: Part[], range: TimeRange, link?: Link,
  *   remark?: string, isTableOpen?: boolean}} props `remark`: why it is another query than the chosen one
  */
-export function Result({ title, live, parts, range, href, remark, isTableOpen }) {
+export function Result({ title, live, parts, range, link, remark, isTableOpen }) {
   const shown = useMemo(() => shownOf(live, parts, title), [live.response, live.sent]);
   return html`<article class="result" aria-label=${title} aria-busy=${!isSame(live) && !live.failure}>
     <header>
       <h3>${title}</h3>
       ${remark && html`<span class="faint" title=${remark}>not in percent<span class="unseen">: ${remark}</span></span>`}
-      <${Truth} live=${live} wrong=${shown?.wrong ?? []} />
+      <${Marks} live=${live} wrong=${shown?.wrong ?? []} />
     </header>
     ${
       shown
@@ -127,7 +144,7 @@ export function Result({ title, live, parts, range, href, remark, isTableOpen })
       ${shown && shown.lines.length > 0 && html`<${ChartTable} title=${title} lines=${shown.lines} unit=${shown.unit} isFirstOpen=${isTableOpen} />`}
       ${shown && html`<${Promql} title=${title} texts=${shown.promql} />`}
       ${shown && html`<${Csv} title=${title} series=${shown.series} />`}
-      ${href && html`<a href=${href}>Query<span class="unseen"> ${title} by itself</span></a>`}
+      ${link && html`<a href=${link.href}>${link.text}<span class="unseen"> ${title} by itself</span></a>`}
     </footer>
   </article>`;
 }
@@ -145,18 +162,21 @@ function shownOf(live, parts, title) {
   const { response, sent } = live;
   if (!response || !sent) return undefined;
   const span = spanOfSent(sent);
-  /** @type {Answer[]} */
-  const answers = Object.values(response.data);
+  const known = parts.flatMap((part, number) => {
+    /** @type {Answer | null | undefined} */
+    const answer = response.data[partName(number)];
+    return answer ? [{ part, answer }] : [];
+  });
+  const answers = known.map(({ answer }) => answer);
   const isOne = answers.filter(({ series }) => series.length).length < 2; // names tell parts apart
-  const all = answers.flatMap(({ series }, number) => {
-    const { name, isDashed } = parts[number] ?? {};
+  const all = known.flatMap(({ part: { name, isDashed }, answer: { series } }) => {
     return linesOf(series, span, { name: isOne && series.length > 1 ? "" : name, isDashed, title });
   });
   const lines = all.slice(0, MOST_LINES);
   return {
     lines,
     more: all.length - lines.length,
-    wrong: wrongWithAnswers(answers, all, span, (time_s) => clock(new Date(time_s * 1000))),
+    wrong: [...failedParts(response, parts), ...wrongWithAnswers(answers, all, span)],
     series: answers.flatMap(({ series }) => series),
     promql: [...new Set(answers.map(({ promql }) => promql).filter((text) => text !== null))],
     unit: answers[0]?.unit,
@@ -164,22 +184,36 @@ function shownOf(live, parts, title) {
   };
 }
 
+/**
+ * Return what is wrong with the parts that failed while others were answered.
+ * @param {import("./client.js").Response} response
+ * @param {Part[]} parts
+ * @returns {Wrong[]}
+ */
+function failedParts(response, parts) {
+  return parts.flatMap(({ name }, number) =>
+    response.data[partName(number)] === null
+      ? wrongAt(response, [partName(number)]).map(({ kind, message }) => ({
+          kind,
+          message: name ? `${name}: ${message}` : message,
+        }))
+      : [],
+  );
+}
+
 /** What is not simply right with a chart, as marks. @param {{live: Live, wrong: Wrong[]}} props */
-function Truth({ live: { failure, code, response, at_ms }, wrong }) {
-  const outdated = {
-    kind: "outdated",
-    message: `${sentence(failure ?? "")} What is shown is of ${clock(new Date(at_ms ?? 0))}.`,
-  };
-  const unavailable = { kind: code === "InputError" ? "missing" : "unavailable", message: failure ?? "" };
-  const all = failure ? [response ? outdated : unavailable, ...wrong] : wrong;
-  return html`<span class="truth" role="status">${all.map((each) => html`<${Mark} key=${each.kind + each.message} wrong=${each} /> `)}</span>`;
+function Marks({ live: { failure, code, retryAfter_s, response, at_ms }, wrong }) {
+  const outdated = { kind: "outdated", message: `${sentence(failure ?? "")} ${since(at_ms)}` };
+  const refused = { kind: retryAfter_s ? "unavailable" : kindOf(code), message: failure ?? "" };
+  const all = failure ? [response ? outdated : refused, ...wrong] : wrong;
+  return html`<span role="status">${all.map((each) => html`<${Mark} key=${each.kind + each.message} wrong=${each} /> `)}</span>`;
 }
 
 /**
  * The PromQL of a chart, which can be copied.
  * @param {{title: string, texts: string[]}} props
  */
-export function Promql({ title, texts }) {
+function Promql({ title, texts }) {
   if (!texts.length) return null;
   return html`<details class="promql">
     <summary>PromQL<span class="unseen"> of ${title}</span></summary>
@@ -193,6 +227,8 @@ export function Promql({ title, texts }) {
  */
 export function CopyButton({ text, what, label = "Copy" }) {
   const [state, setState] = useState("");
+  const timer = useRef(0);
+  useEffect(() => () => clearTimeout(timer.current), []);
   const copy = async () => {
     const isCopied = isSecureContext
       ? await navigator.clipboard.writeText(text).then(
@@ -201,7 +237,8 @@ export function CopyButton({ text, what, label = "Copy" }) {
         )
       : copyBySelection(text);
     setState(isCopied ? "Copied" : "The browser does not allow it; select the text");
-    setTimeout(setState, 2000, "");
+    clearTimeout(timer.current);
+    timer.current = setTimeout(setState, COPIED_MS, "");
   };
   return html`<button type="button" class="small" onClick=${copy}>${label}${label === "Copy" && html`<span class="unseen"> ${what}</span>`}</button><span class="faint" role="status">${state}</span>`;
 }

@@ -1,5 +1,7 @@
 // Answers of utilization and presets: as lines of a chart, as what is wrong with them, and as CSV.
 
+import { clock } from "./units.js";
+
 /** @typedef {{labels: Record<string, string>, values: [number, string][]}} Series */
 /** @typedef {{series: Series[], warnings: string[], infos: string[], partial: boolean, promql: string | null,
  *   unit: string | null}} Answer what the fields of `ANSWER` hold */
@@ -14,6 +16,7 @@ const PARTIAL = {
   kind: "partial",
   message: "the metric backend could not read all of its data, so parts of the lines may be missing or too low",
 };
+const MOST_NAMED = 5;
 const STALE_STEPS = 4;
 const STALE_S = 60;
 
@@ -44,7 +47,7 @@ export function linesOf(series, { step_s }, { name = "", isDashed, title = "" } 
  * Return a text for each series: the labels in which they differ, or "" for one series.
  * @param {Series[]} series
  */
-export function distinctLabels(series) {
+function distinctLabels(series) {
   if (series.length < 2) return series.map(() => "");
   const names = [...new Set(series.flatMap(({ labels }) => Object.keys(labels)))].sort();
   const differing = names.filter((name) => new Set(series.map(({ labels }) => labels[name])).size > 1);
@@ -52,14 +55,14 @@ export function distinctLabels(series) {
 }
 
 /**
- * Return what is wrong with an answer: a part that is not there, points that are missing, and a newest point that is old.
+ * Return what is wrong with an answer: a part that is not there, points that are missing, and lines that ended before the range did.
  * @param {Answer[]} answers
  * @param {Line[]} lines the lines of the answers
  * @param {Span} span
- * @param {(time_s: number) => string} clock returns a time as text
+ * @param {number} [now_s]
  * @returns {Wrong[]}
  */
-export function wrongWithAnswers(answers, lines, { end_s, step_s }, clock) {
+export function wrongWithAnswers(answers, lines, { end_s, step_s }, now_s = Date.now() / 1000) {
   const texts = (/** @type {"warnings" | "infos"} */ name) => [...new Set(answers.flatMap((answer) => answer[name]))];
   /** @type {Wrong[]} */
   const found = [
@@ -67,18 +70,32 @@ export function wrongWithAnswers(answers, lines, { end_s, step_s }, clock) {
     ...texts("warnings").map((message) => ({ kind: "warning", message })),
     ...texts("infos").map((message) => ({ kind: "info", message })),
   ];
-  const times = lines.flatMap(({ points }) => points.filter(([, value]) => value !== null).map(([time_s]) => time_s));
-  if (!times.length) return [...found, { kind: "missing", message: "there are no points in this range" }];
+  const newest = lines.flatMap(({ label, points }) => {
+    const last = points.findLast(([, value]) => value !== null);
+    return last ? [{ label, time_s: last[0] }] : [];
+  });
+  if (!newest.length) return [...found, { kind: "missing", message: "there are no points in this range" }];
   const missing = lines.reduce((sum, { points }) => sum + missingPoints(points, step_s), 0);
   if (missing) {
     const message = `${missing} ${missing === 1 ? "point is" : "points are"} missing between the first and the last; the lines have gaps there`;
     found.push({ kind: "incomplete", message });
   }
-  const newest_s = times.reduce((latest, time_s) => Math.max(latest, time_s), 0);
-  if (end_s - newest_s > Math.max(STALE_STEPS * step_s, STALE_S)) {
-    found.push({ kind: "stale", message: `the newest point is of ${clock(newest_s)}, and nothing came after it` });
-  }
+  const oldest_s = Math.min(end_s, now_s) - Math.max(STALE_STEPS * step_s, STALE_S);
+  const stale = newest.filter(({ time_s }) => time_s < oldest_s);
+  if (stale.length) found.push({ kind: "stale", message: staleText(stale, newest.length) });
   return found;
+}
+
+/**
+ * @param {{label: string, time_s: number}[]} stale the lines whose newest point is old
+ * @param {number} count how many lines there are
+ */
+function staleText(stale, count) {
+  const lines = stale
+    .slice(0, MOST_NAMED)
+    .map(({ label, time_s }) => `the newest point of ${label} is of ${clock(new Date(time_s * 1000))}`);
+  const more = stale.length > MOST_NAMED ? `, and so on: ${stale.length} of ${count} lines have no newer points` : "";
+  return `${lines.join(", ")}${more}`;
 }
 
 /**

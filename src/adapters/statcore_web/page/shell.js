@@ -56,7 +56,7 @@ function Connected() {
   };
   return html`<p class=${`connection ${state}`} role="status" title=${failure ? `${failure} (${since})` : since}>
     <span class="dot" aria-hidden="true"></span>${texts[state]}
-    ${state === "down" && html` <button type="button" onClick=${refreshAll}>Try again</button>`}
+    ${(state === "down" || state === "offline") && html` <button type="button" onClick=${refreshAll}>Try again</button>`}
   </p>`;
 }
 
@@ -92,6 +92,7 @@ function Token() {
     location.reload(); // leaves nothing of what the token could see
   };
   return html`
+    ${state === "refused" && html`<button type="button" onClick=${() => dialog.current?.showModal()}>Sign in</button>`}
     ${isKept && html`<button type="button" onClick=${signOut} title="Removes the token from this browser">Sign out</button>`}
     <dialog ref=${dialog} aria-labelledby="token-title">
       <form onSubmit=${submit}>

@@ -2,8 +2,8 @@
 // zone, `now`, or a time before now such as `-15m`.
 
 import { html } from "htm/preact";
-import { useEffect, useRef, useState } from "preact/hooks";
-import { change, usePlace } from "./state.js";
+import { useEffect, useLayoutEffect, useRef, useState } from "preact/hooks";
+import { change, place, usePlace } from "./state.js";
 import { clock, duration, zone } from "./units.js";
 
 /**
@@ -18,7 +18,9 @@ const MOST_POINTS = 360;
 const STEPS_S = [1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 21_600, 43_200, 86_400];
 const UNITS_S = { w: 604_800, d: 86_400, h: 3600, m: 60, s: 1 };
 const DURATION = /^-?(?:(\d+)w)?(?:(\d+)d)?(?:(\d+)h)?(?:(\d+)m)?(?:(\d+)s)?$/;
-const ABSOLUTE = /^\d{4}-\d\d-\d\d[T ]\d\d:\d\d(?::\d\d(?:\.\d+)?)?(?:Z|[+-]\d\d:?\d\d)$/i;
+/** The longest duration, about a thousand years: the times before now and the steps that it makes are times of a calendar. */
+const LONGEST_S = 1000 * 366 * UNITS_S.d;
+const ABSOLUTE = /^(\d{4}-\d\d-\d\d)[T ]\d\d:\d\d(?::\d\d(?:\.\d+)?)?(?:Z|[+-]\d\d:?\d\d)$/i;
 const EXPECTED = "expected now, a time before now such as -2h, or RFC 3339 with a zone such as 2026-05-01T13:00:00Z";
 const FASTEST_MS = 5000;
 const SLOWEST_MS = 30_000;
@@ -30,7 +32,7 @@ const SLOWEST_MS = 30_000;
 export function secondsOf(text) {
   const [, ...counts] = DURATION.exec(text) ?? [];
   const total = Object.values(UNITS_S).reduce((sum, unit_s, number) => sum + Number(counts[number] ?? 0) * unit_s, 0);
-  return total > 0 ? total : undefined;
+  return total > 0 && total <= LONGEST_S ? total : undefined;
 }
 
 /**
@@ -42,7 +44,11 @@ export function timeOf(text, now_s) {
   if (text === "now") return now_s;
   const before_s = secondsOf(text);
   if (before_s !== undefined) return now_s - before_s;
-  return ABSOLUTE.test(text) ? Date.parse(text) / 1000 : undefined;
+  const [, day] = ABSOLUTE.exec(text) ?? [];
+  // Browsers take the 30th of February for a day in March.
+  const isDay = day && new Date(`${day}T00:00Z`).toJSON()?.startsWith(day);
+  const time_s = isDay ? Date.parse(text) / 1000 : Number.NaN;
+  return Number.isNaN(time_s) ? undefined : time_s;
 }
 
 /**
@@ -84,12 +90,30 @@ export function spanOf({ from, to, step }, now_s = Date.now() / 1000) {
 }
 
 /**
- * Return the range in the address, or the default one (a hook).
+ * Return the parameters of the address that are of the range, for a link to another view.
+ * @returns {{from?: string, to?: string, step?: string}}
+ */
+export function rangeParams() {
+  const { params } = place();
+  return Object.fromEntries(["from", "to", "step"].map((name) => [name, params.get(name) ?? undefined]));
+}
+
+/**
+ * Return the range in the address, or the default one.
+ * @returns {TimeRange}
+ */
+function rangeNow() {
+  const { from = DEFAULT_FROM, to = "now", step } = rangeParams();
+  return { from, to, step };
+}
+
+/**
+ * Return the range in the address, or the default one, and render again when the address changes (a hook).
  * @returns {TimeRange}
  */
 export function useTimeRange() {
-  const { params } = usePlace();
-  return { from: params.get("from") ?? DEFAULT_FROM, to: params.get("to") ?? "now", step: params.get("step") ?? undefined };
+  usePlace();
+  return rangeNow();
 }
 
 /**
@@ -98,7 +122,7 @@ export function useTimeRange() {
  */
 export function refreshOf(range) {
   const { end_s, step_s } = spanOf(range);
-  if (ABSOLUTE.test(range.to) && end_s < Date.now() / 1000) return 0;
+  if (ABSOLUTE.test(range.from) && ABSOLUTE.test(range.to) && end_s < Date.now() / 1000) return 0;
   return Math.min(SLOWEST_MS, Math.max(FASTEST_MS, step_s * 1000));
 }
 
@@ -106,7 +130,7 @@ export function refreshOf(range) {
  * Return a time as the address has it, to the second.
  * @param {number} time_s
  */
-export const isoOf = (time_s) => new Date(Math.round(time_s) * 1000).toISOString().replace(".000Z", "Z");
+const isoOf = (time_s) => new Date(Math.round(time_s) * 1000).toISOString().replace(".000Z", "Z");
 
 /**
  * Go to a range between two times, with a new entry of the browser's history.
@@ -137,17 +161,23 @@ export function RangeBar() {
   const { from, to, step } = range;
   const wrong = wrongWith(range);
   const isWrong = Object.keys(wrong).length > 0;
-  const isOwn = isWrong || to !== "now" || Boolean(step) || !LASTS.includes(from.slice(1));
-  const [isOpen, setIsOpen] = useState(isWrong);
+  const isCustom = isWrong || to !== "now" || Boolean(step) || !LASTS.includes(from.slice(1));
+  const [isChosen, setIsChosen] = useState(false);
+  const isOpen = isChosen || isWrong; // what is wrong can be corrected
+  const opener = useRef(/** @type {HTMLButtonElement | null} */ (null));
+  const close = () => {
+    setIsChosen(false);
+    opener.current?.focus();
+  };
   const move = (/** @type {number} */ factor, /** @type {number} */ by = 0) => zoomBy(range, factor, by);
   return html`<div class="range" role="group" aria-label="Range of time">
     <div class="choices">
       ${LASTS.map((last) => {
-        const isChosen = !isOwn && from === `-${last}`;
+        const isPressed = !isCustom && from === `-${last}`;
         const choose = () => change({ from: `-${last}`, to: undefined, step: undefined });
-        return html`<button key=${last} type="button" aria-pressed=${isChosen} title=${`The last ${last}`} onClick=${choose}>${last}</button>`;
+        return html`<button key=${last} type="button" aria-pressed=${isPressed} title=${`The last ${last}`} onClick=${choose}>${last}</button>`;
       })}
-      <button type="button" aria-pressed=${isOwn} aria-expanded=${isOpen} onClick=${() => setIsOpen(!isOpen)}>Own range</button>
+      <button ref=${opener} type="button" aria-pressed=${isCustom} aria-expanded=${isOpen} onClick=${() => setIsChosen(!isOpen)}>Custom range</button>
     </div>
     ${
       !isWrong &&
@@ -157,14 +187,14 @@ export function RangeBar() {
         <button type="button" aria-label="Zoom in" title="Zoom in; or drag over a chart" onClick=${() => move(0.5)}>+</button>
         <button type="button" aria-label="Zoom out" title="Zoom out; or double-click a chart" onClick=${() => move(2)}>−</button>
       </div>
-      <${Spelled} range=${range} />`
+      <${RangeText} range=${range} />`
     }
-    ${isOpen && html`<${OwnRange} key=${`${from} ${to} ${step}`} range=${range} wrong=${wrong} />`}
+    ${isOpen && html`<${CustomRange} range=${range} wrong=${wrong} isChosen=${isChosen} open=${() => setIsChosen(true)} close=${close} />`}
   </div>`;
 }
 
 /** The range in words, with the zone. @param {{range: TimeRange}} props */
-function Spelled({ range }) {
+function RangeText({ range }) {
   const { start_s, end_s, step_s } = spanOf(range);
   const [start, end] = [new Date(start_s * 1000), new Date(end_s * 1000)];
   const isLive = range.to === "now";
@@ -173,27 +203,39 @@ function Spelled({ range }) {
   const title = isLive
     ? `since ${clock(start)}, a point every ${duration(step_s)}`
     : `${duration(end_s - start_s)}, a point every ${duration(step_s)}`;
-  return html`<span class="spelled" title=${title}>${text}, every ${duration(step_s)} · <span title="Times are in the zone of this browser">${zone(end)}</span></span>`;
+  return html`<span class="range-text" title=${title}>${text}, every ${duration(step_s)} · <span title="Times are in the zone of this browser">${zone(end)}</span></span>`;
 }
 
-/** @param {{range: TimeRange, wrong: Record<string, string>}} props */
-function OwnRange({ range, wrong }) {
+/**
+ * @param {{range: TimeRange, wrong: Record<string, string>, isChosen: boolean, open: () => void, close: () => void}} props
+ *   `isChosen`: the user opened it, and the address did not
+ */
+function CustomRange({ range, wrong, isChosen, open, close }) {
   const form = useRef(/** @type {HTMLFormElement | null} */ (null));
   const submit = (/** @type {Event} */ event) => {
     event.preventDefault();
     const given = new FormData(form.current ?? undefined);
     const text = (/** @type {string} */ name) => String(given.get(name) ?? "").trim();
     change({ from: signed(text("from")), to: signed(text("to")), step: text("step") });
+    const [first] = Object.keys(wrongWith(rangeNow()));
+    if (first) focus(first);
+    open();
+  };
+  const focus = (/** @type {string} */ name) => {
+    /** @type {HTMLElement | null | undefined} */ (form.current?.querySelector(`[name=${name}]`))?.focus();
   };
   useEffect(() => {
-    const first = form.current?.querySelector("[aria-invalid]") ?? form.current?.querySelector("input");
-    /** @type {HTMLElement | null | undefined} */ (first)?.focus();
+    if (isChosen) focus("from");
   }, []);
+  useLayoutEffect(() => form.current?.reset(), [range.from, range.to, range.step]); // to the values of now
   const { start_s, end_s, step_s } = spanOf(range);
   const values = { from: range.from, to: range.to, step: range.step ?? "" };
   const titles = { from: "From", to: "To", step: "Step" };
   const hints = { from: `-2h or ${isoOf(start_s)}`, to: `now or ${isoOf(end_s)}`, step: `${step_s}s` };
-  return html`<form ref=${form} class="own" onSubmit=${submit} noValidate>
+  const keys = (/** @type {KeyboardEvent} */ { key }) => {
+    if (key === "Escape") close();
+  };
+  return html`<form ref=${form} class="custom-range" onSubmit=${submit} onKeyDown=${keys} noValidate>
     ${
       /** @type {const} */ (["from", "to", "step"]).map(
         (name) => html`<label key=${name}>${titles[name]}

@@ -3,6 +3,11 @@
 const NONE = "—";
 const BYTES = ["B", "KiB", "MiB", "GiB", "TiB", "PiB", "EiB"];
 const COUNTS = ["", "k", "M", "G", "T"];
+const EXACT = /** @type {const} */ ({
+  maximumFractionDigits: 6,
+  maximumSignificantDigits: 3,
+  roundingPriority: "morePrecision",
+});
 
 /**
  * Return a number with at most three digits that mean something: 0, 0.004, 1.25, 12.5, 125, 1250.
@@ -29,12 +34,14 @@ function scaled(value, base, names, space) {
 }
 
 /**
- * Return a duration by its two largest units: "3 d 4 h", "12 min", "8 s".
+ * Return a duration by its two largest units: "3 d 4 h", "12 min", "8 s", "-8 s".
  * @param {number} seconds
+ * @returns {string}
  */
 export function duration(seconds) {
-  const whole = Math.max(0, Math.round(seconds));
-  if (Math.abs(seconds) < 1 && seconds !== 0) return `${digits(seconds * 1000)} ms`;
+  if (seconds < 0) return `-${duration(-seconds)}`;
+  if (seconds < 1 && seconds) return `${digits(seconds * 1000)} ms`;
+  const whole = Math.round(seconds);
   const [d, h, min, s] = [
     Math.floor(whole / 86400),
     Math.floor(whole / 3600) % 24,
@@ -76,14 +83,14 @@ export function format(value, unit) {
 }
 
 /**
- * Return the exact value for a title: "1,234,567 bytes".
+ * Return the exact value for a title, "1,234,567 bytes": with six decimals, or three digits of a value that is smaller.
  * @param {number | null | undefined} value
  * @param {string | null} [unit]
  */
 export function exact(value, unit) {
   if (value === null || value === undefined) return "";
   const name = (unit ?? "").replace("_per_s", " per second");
-  return `${value.toLocaleString("en", { maximumFractionDigits: 6 })}${name && name !== "count" ? ` ${name}` : ""}`;
+  return `${value.toLocaleString("en", EXACT)}${name && name !== "count" ? ` ${name}` : ""}`;
 }
 
 /**
