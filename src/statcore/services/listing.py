@@ -157,7 +157,7 @@ class ObjectKind(Generic[_Record]):
         source = SOURCES.get(name)
         position = position_of_entry(batch, ids) if self.sums_kernels else ids.start
         if position is None:
-            is_summed = source.is_of if source else lambda _: False
+            is_summed = source.is_of if source else _is_nothing
             batch, position = session_entry(object_.kernel_ids, batch[ids], is_summed=is_summed), 0
         if source is None:  # an age is not in the entry
             return batch.ages_s.get(position)
@@ -526,6 +526,10 @@ async def _read_endpoints(inventory: InventoryPort) -> _Objects[EndpointRecord]:
                 ListedObject(object_id=id_, record=record, kernels=of_replicas.kernels, own=own, problem=problem)
             )
     return objects
+
+
+def _is_nothing(_: str) -> bool:
+    return False
 
 
 async def _of_kernels(repository: StatisticsRepository, ids: Sequence[str]) -> StatisticsBatch:
