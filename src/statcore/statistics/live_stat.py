@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import logging
 import math
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from datetime import datetime
 from typing import Any, Final, NamedTuple, TypeAlias
@@ -15,7 +16,7 @@ from statcore.concurrency import give_way, in_turns, limiter, run_concurrently
 from statcore.errors import InputError, ProtocolError
 from statcore.model.batch import StatisticsBatch
 from statcore.model.numbers import decimal_text, percent_text
-from statcore.model.results import VectorResult
+from statcore.model.results import AnswerNotes, VectorResult
 from statcore.model.statistics import STATS, UNBOUNDED, MetricValue, Problem, ProblemKind, has_bound, unit_hint
 from statcore.model.text import id_text
 from statcore.model.time import format_duration, parse_time
@@ -25,6 +26,7 @@ from statcore.promql.syntax import Expression, render
 from statcore.promql.utilization import RATE_INTERVAL
 from statcore.queriers.container import CONTAINER_METRIC_LABEL
 
+_logger: Final = logging.getLogger(__name__)
 _CONCURRENT_QUERIES: Final = 6
 """How many queries are sent at once: the queries of one batch of kernels."""
 _KERNELS_PER_TURN: Final = 32
@@ -120,24 +122,33 @@ async def _batch(kernel_ids: Sequence[str], answers: Mapping[str, VectorResult])
     for name, answer in answers.items():
         samples[name] = group_samples(answer, named)
         await give_way()
-    live, doubts = LiveSamples(**samples), _doubts(answers.values())
+    live, doubt = LiveSamples(**samples), doubt_of(answers.values())
     entries: list[Mapping[str, Any] | None] = []
     problems: dict[int, Problem] = {}
     async for part in in_turns(kernel_ids, size=_KERNELS_PER_TURN):
         for kernel_id in part:
             entry, not_finite = live.entry(kernel_id)
-            if reasons := [*doubts, *(f"{metric} is not finite" for metric in not_finite)]:
-                problems[len(entries)] = Problem(ProblemKind.INCOMPLETE, message="; ".join(reasons))
+            if faults := [f"{metric} is not finite" for metric in not_finite]:
+                faults = [doubt.message, *faults] if doubt else faults
+                problems[len(entries)] = Problem(ProblemKind.INCOMPLETE, message="; ".join(faults))
+            elif doubt:
+                problems[len(entries)] = doubt
             entries.append(entry)
     return StatisticsBatch(entries, problems=problems)
 
 
-def _doubts(answers: Collection[VectorResult]) -> list[str]:
-    """Return the backend's reasons why an answer may lack data."""
-    warnings = dict.fromkeys(warning for answer in answers for warning in answer.warnings)
-    if not warnings and any(answer.partial for answer in answers):
-        return ["the metric backend says that its answer is partial"]
-    return list(warnings)
+def doubt_of(answers: Iterable[AnswerNotes]) -> Problem | None:
+    """Return the problem that answers may lack data, if the backend says so.
+
+    Its reasons are only in the log, because they may have addresses, and callers may be confined.
+    """
+    reasons = dict.fromkeys(
+        reason for answer in answers for reason in answer.warnings or (["the answer is partial"] if answer.partial else ())
+    )
+    if not reasons:
+        return None
+    _logger.warning("the metric backend says that its answer may lack data: %s", "; ".join(reasons))
+    return Problem(ProblemKind.INCOMPLETE, message="the metric backend says that its answer may lack data")
 
 
 Samples: TypeAlias = Mapping[str, Mapping[tuple[str, str], float]]

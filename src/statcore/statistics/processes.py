@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from math import isfinite
@@ -12,17 +11,18 @@ from typing import Final
 import attrs
 
 from statcore.concurrency import in_turns, map_concurrently, run_both
-from statcore.model.statistics import Problem, ProblemKind
+from statcore.model.results import VectorResult
+from statcore.model.statistics import Problem
 from statcore.ports.metrics import MetricQuerierPort
 from statcore.promql.live_stat import distinct_batches
 from statcore.promql.utilization import RATE_INTERVAL
 from statcore.queriers.container import PROCESS_METRIC_LABEL, PROCESS_SERIES
 from statcore.queriers.interface import QueryStrategy, UtilizationMetricQuerier
 from statcore.queriers.matcher import LabelMatcher
+from statcore.statistics.live_stat import doubt_of
 
 _MILLICORES_PER_PCT: Final = 10
 _KERNELS_PER_TURN: Final = 16
-_logger: Final = logging.getLogger(__name__)
 
 
 @attrs.frozen(kw_only=True)
@@ -91,7 +91,7 @@ async def read_processes(
     Raises:
         StatcoreError: the backend failed, as `MetricQuerierPort` says.
     """
-    doubts: dict[str, None] = {}
+    answers: list[VectorResult] = []
 
     async def read(metric: str, strategy: QueryStrategy) -> dict[str, dict[int, float]]:
         """Return the values of a metric by kernel and pid."""
@@ -100,7 +100,7 @@ async def read_processes(
         async def read_batch(batch: Sequence[str]) -> None:
             querier = _ProcessMetric(metric, strategy, batch)
             answer = await metrics.query_utilization_now(querier, rate_interval=rate_interval)
-            doubts.update(dict.fromkeys(answer.warnings or (["the answer is partial"] if answer.partial else ())))
+            answers.append(answer)
             async for part in in_turns(answer.samples):
                 for sample in part:
                     if (pid := sample.labels.get("pid", "")).isdecimal() and isfinite(sample.value):
@@ -110,10 +110,7 @@ async def read_processes(
         return values_of
 
     cpu, mem = await run_both(read("cpu_util", QueryStrategy.RATE), read("mem", QueryStrategy.GAUGE))
-    problem: Problem | None = None
-    if doubts:
-        _logger.warning("processes may be missing: %s", "; ".join(doubts))  # the texts may have addresses
-        problem = Problem(ProblemKind.INCOMPLETE, message="the metric backend says that its answer may lack processes")
+    problem = doubt_of(answers)
     lists: list[ProcessList] = []
     async for part in in_turns(kernel_ids, size=_KERNELS_PER_TURN):
         for kernel_id in part:

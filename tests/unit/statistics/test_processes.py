@@ -18,7 +18,7 @@ from statcore.queriers.container import PROCESS_METRIC_LABEL, PROCESS_SERIES
 from statcore.statistics.processes import Process, ProcessList, read_processes
 from statcore_memory import MemoryMetrics
 
-LACKS: Final = Problem(ProblemKind.INCOMPLETE, message="the metric backend says that its answer may lack processes")
+LACKS: Final = Problem(ProblemKind.INCOMPLETE, message="the metric backend says that its answer may lack data")
 
 
 @attrs.frozen(kw_only=True)
