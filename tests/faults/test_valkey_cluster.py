@@ -203,8 +203,11 @@ async def test_a_sick_node_costs_only_its_own_keys(primaries: ValkeyCluster, har
         await asyncio.to_thread(primaries.heal)
         if harm is ValkeyNode.kill:
             primaries.store(dict(zip(ids, payloads(300).values(), strict=True)))
-        batch = await store.fetch_kernel_statistics(ids)
-        assert expected(ids) == list(batch)
+
+        async def all_are_read() -> bool:
+            return expected(ids) == list(await store.fetch_kernel_statistics(ids))
+
+        await until(all_are_read, "the entries of all nodes")
 
 
 @pytest.mark.parametrize("harm", REFUSES_OR_HANGS)

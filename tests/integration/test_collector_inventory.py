@@ -197,7 +197,7 @@ async def test_series_in_memory_agree_after_each_round(start_kernel: Start) -> N
         listing = ObjectListing(runtime.inventory, runtime.repository)
         await collect()
         (agent,) = (await listing.read(AGENTS, figures=True)).items
-        assert ("i-1", [], True) == (agent.object_id, agent.kernel_ids, bool(agent.figures and agent.figures.devices))
+        assert ("i-1", (), True) == (agent.object_id, agent.kernel_ids, bool(agent.figures and agent.figures.devices))
 
         processes = [start_kernel(IDLE) for _ in range(2)]
         assert ["up"] * 2 == [await read_line(process) for process in processes]

@@ -80,6 +80,9 @@ class Network:
                     for copy in copies:
                         copy.cancel()
                     await asyncio.gather(*copies, return_exceptions=True)
+            except asyncio.CancelledError:
+                to_server.transport.abort()  # a server that hangs reads nothing more
+                raise
             finally:
                 to_server.close()
         except OSError:
