@@ -46,7 +46,7 @@ class Overview:
     @property
     def rows(self) -> Locator:
         """The rows that are in the document."""
-        return self.page.get_by_role("grid").locator(".body [role=row]")
+        return self.page.get_by_role("table").locator(".body [role=row]")
 
     def row(self, id_: str) -> Locator:
         """Return the row of an object."""
@@ -125,14 +125,14 @@ async def test_a_bar_is_a_part_of_a_scale_that_is_named(browser: Browser) -> Non
         for (number, title), (part, scale) in bars.items():
             cell = shown.cell(session_id(number), title)
             await expect(cell.get_by_title(f"a full bar is {scale}")).to_be_visible()
-            width = await cell.locator(".bar-of").evaluate(
+            width = await cell.locator(".level").evaluate(
                 "(bar) => bar.firstElementChild.getBoundingClientRect().width / bar.getBoundingClientRect().width"
             )
             assert part == pytest.approx(width, abs=0.02)
-        await expect(shown.cell(session_id(9), "Sent").locator(".bar-of span")).to_have_css("width", "0px")
-        await expect(shown.cell(session_id(9), "Sent").locator(".bar-of")).to_be_visible()
+        await expect(shown.cell(session_id(9), "Sent").locator(".level span")).to_have_css("width", "0px")
+        await expect(shown.cell(session_id(9), "Sent").locator(".level")).to_be_visible()
         await expect(shown.cell(session_id(5), "Sent")).to_contain_text("not known")
-        await expect(shown.cell(session_id(5), "Sent").locator(".bar-of")).to_have_count(0)
+        await expect(shown.cell(session_id(5), "Sent").locator(".level")).to_have_count(0)
 
 
 async def test_an_answer_that_is_the_same_is_not_sent_again(browser: Browser) -> None:
@@ -201,7 +201,7 @@ async def test_ten_thousand_sessions_are_few_rows(browser: Browser) -> None:
     world = PageWorld(10_000)
     await world.write(numbers=[0, 4_000, 9_999])
     async with overview(browser, world, "/#/sessions?sort=id") as shown:
-        grid = shown.page.get_by_role("grid")
+        grid = shown.page.get_by_role("table")
         await expect(shown.page.get_by_role("heading", name="Sessions")).to_contain_text("10,000")
         await expect(grid).to_have_attribute("aria-rowcount", "10001")
         for number in (9_999, 4_000, 0):
@@ -221,7 +221,7 @@ async def test_the_keyboard_moves_opens_and_comes_back(browser: Browser) -> None
         await page.keyboard.press("ArrowDown")
         await page.keyboard.press("ArrowUp")
         await expect(shown.row(session_id(1)).get_by_role("rowheader").get_by_role("link")).to_be_focused()
-        owners = shown.row(session_id(1)).get_by_role("gridcell").get_by_role("link")
+        owners = shown.row(session_id(1)).get_by_role("cell").get_by_role("link")
         for place in range(2):
             await page.keyboard.press("Tab")
             await expect(owners.nth(place)).to_be_focused()
@@ -233,7 +233,7 @@ async def test_the_keyboard_moves_opens_and_comes_back(browser: Browser) -> None
         await expect(shown.row(session_id(499))).to_have_count(0)
         await owners.last.focus()
         await page.keyboard.press("Tab")  # only one row is on the way through the page
-        await expect(page.get_by_role("grid").get_by_role("link").and_(page.locator(":focus"))).to_have_count(0)
+        await expect(page.get_by_role("table").get_by_role("link").and_(page.locator(":focus"))).to_have_count(0)
         await link.focus()
         await page.keyboard.press("End")
         last = shown.row(session_id(499)).get_by_role("rowheader").get_by_role("link")
@@ -316,7 +316,7 @@ async def test_a_jump_during_an_outage_arrives_when_it_is_over(browser: Browser,
         await expect(shown.row(session_id(0))).to_be_visible()
         with monkeypatch.context() as patched:
             patched.setattr(type(world.inventory), "list_sessions", fail)
-            await shown.page.get_by_role("grid").evaluate("(grid) => { grid.scrollTop = 1e9 }")
+            await shown.page.get_by_role("table").evaluate("(grid) => { grid.scrollTop = 1e9 }")
             await expect(shown.page.get_by_role("main").get_by_role("status")).to_contain_text("unavailable")
         await expect(shown.row(session_id(999))).to_be_visible()
         await expect(shown.page.get_by_role("main").get_by_role("status")).to_have_count(0)

@@ -206,25 +206,31 @@ def test_a_service_that_hangs_has_not_answered_in_time() -> None:
     assert "AbortError" == stopped
 
 
-def test_a_late_refusal_of_an_earlier_token_changes_nothing() -> None:
-    """The query is sent again with the token of now, and the connection is not refused."""
+def test_a_query_that_always_fails_is_no_outage() -> None:
+    """The service is down only while no query is answered; the other queries do not end what the page says of it again and again."""
     program = """
-    const { token } = await import("./client.js");
-    const { keepAsking } = await import("./live.js");
-    const sent = [];
-    globalThis.service = async (_, { headers }) => {
-      sent.push(headers.get("Authorization"));
-      if (sent.length > 1) return answer({ data: { version: "1" } });
-      token.set("new");
-      return answer({ errors: [{ message: "no" }] }, { status: 401 });
+    const { connection, keepSending } = await import("./live.js");
+    let isDown = false;
+    globalThis.service = async (url) => {
+      if (isDown || url.searchParams.get("query") === "{ refused }") return new Response("<html>", { status: 403 });
+      return answer({ data: { version: "1" } });
     };
-    token.set("old");
+    const states = [];
+    addEventListener("statcore-connection", () => states.push(connection().state));
+    const answered = new Promise((resolve) => keepSending({ query: "{ version }" }, resolve, { every_ms: 10 }));
+    await answered;
     await new Promise((resolve) => {
-      keepAsking({ query: "{ version }" }, ({ response }) => response && resolve(), { every_ms: 10 });
+      let count = 0;
+      keepSending({ query: "{ refused }" }, () => ++count === 5 && resolve(), { every_ms: 40 });
     });
-    return sent;
+    const before = [...states];
+    isDown = true;
+    await new Promise((resolve) => addEventListener("statcore-connection", resolve));
+    isDown = false;
+    await new Promise((resolve) => addEventListener("statcore-connection", resolve));
+    return [before, states];
     """
-    assert ["Bearer old", "Bearer new"] == run_program(program)[:2]
+    assert [["ok"], ["ok", "down", "ok"]] == run_program(program)
 
 
 def test_each_line_that_ended_early_is_stale() -> None:
@@ -248,12 +254,12 @@ def test_each_line_that_ended_early_is_stale() -> None:
 def test_a_part_that_fails_leaves_the_others() -> None:
     """An answer with a good part is good; one that has none, or a query that is not of parts, fails."""
     program = """
-    const { keepAsking } = await import("./live.js");
+    const { keepSending } = await import("./live.js");
     const error = { path: ["part1"], message: "away", extensions: { code: "UnavailableError", retryable: true } };
     const [first, none] = [{ part0: 1, part1: null }, { part0: null, part1: null }];
     const after = (data, hasParts) => {
       globalThis.service = async () => answer({ data, errors: [error] });
-      return new Promise((resolve) => keepAsking({ query: "{ x }" }, resolve, { every_ms: 0, hasParts }));
+      return new Promise((resolve) => keepSending({ query: "{ x }" }, resolve, { every_ms: 0, hasParts }));
     };
     const lives = [await after(first, true), await after(none, true), await after(first, false)];
     return lives.map(({ response, failure }) => [response?.data ?? null, failure ?? null]);
@@ -264,11 +270,11 @@ def test_a_part_that_fails_leaves_the_others() -> None:
 def test_a_refusal_that_passes_is_none() -> None:
     """A query that may be answered later is not refused; the service says when it may be."""
     program = """
-    const { keepAsking } = await import("./live.js");
+    const { keepSending } = await import("./live.js");
     const { refusalOf } = await import("./query_view.js");
     const after = (code, init) => {
       globalThis.service = async () => answer({ errors: [{ message: code, extensions: { code } }] }, init);
-      return new Promise((resolve) => keepAsking({ query: "{ x }" }, resolve));
+      return new Promise((resolve) => keepSending({ query: "{ x }" }, resolve));
     };
     const passing = { status: 429, headers: { "Retry-After": "1" } };
     const lives = [await after("LimitError", passing), await after("LimitError"), await after("UnavailableError")];
@@ -349,6 +355,31 @@ def test_a_row_in_an_outage_has_the_time_of_the_last_confirmation() -> None:
     });
     """
     assert [7, True] == run_program(_LIST + program)
+
+
+def test_earlier_rows_stay_until_there_is_an_answer() -> None:
+    """A list whose order changes in an outage has the rows of the order before, until the service answers."""
+    program = """
+    const first = await new Promise((resolve) => {
+      const list = new ListWindow(listing, (listed) => {
+        list.stop();
+        resolve(listed);
+      });
+    });
+    const good = service;
+    globalThis.service = async () => answer({ errors: [{ message: "away", extensions: { code: "UnavailableError" } }] });
+    const seen = [];
+    await new Promise((resolve) => {
+      const changed = (listed) => {
+        seen.push([listed.isOther, listed.total, listed.rows.size, listed.failure ?? null]);
+        globalThis.service = good;
+        if (!listed.failure) resolve();
+      };
+      new ListWindow({ ...listing, sort: "-id" }, changed, { every_ms: 10, before: first });
+    });
+    return seen;
+    """
+    assert [[True, 1000, 100, "away"], [False, 1000, 100, None]] == run_program(_LIST + program)
 
 
 def test_a_page_that_hangs_ends_and_others_are_loaded() -> None:

@@ -8,6 +8,7 @@ import { readExamples } from "./examples.js";
 import { clear, showOutcome, showStatus } from "./response_view.js";
 import { readSchema } from "./schema.js";
 import { showNoSchema, showSchema } from "./schema_browser.js";
+import { showTheme } from "./theme.js";
 
 /** @typedef {import("./drafts.js").Draft} Draft */
 /** @typedef {import("./client.js").Outcome} Outcome */
@@ -262,6 +263,7 @@ copyResponse.addEventListener("click", () =>
 
 // ---- Start
 
+showTheme();
 readAddress();
 showHistory();
 connect();

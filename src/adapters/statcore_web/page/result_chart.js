@@ -69,8 +69,8 @@ const isSame = ({ answered, request }) => JSON.stringify(answered) === JSON.stri
 
 /** Return whether what is shown answers the newest request, apart from its range. @param {Live} live */
 function isOfSameQuery({ answered, request }) {
-  const withoutRange = (/** @type {import("./client.js").Request | undefined} */ of) =>
-    JSON.stringify({ ...of, variables: { ...of?.variables, start: "", end: "", step: "" } });
+  const withoutRange = (/** @type {import("./client.js").Request | undefined} */ sent) =>
+    JSON.stringify({ ...sent, variables: { ...sent?.variables, start: "", end: "", step: "" } });
   return withoutRange(answered) === withoutRange(request);
 }
 
@@ -201,7 +201,7 @@ function failedParts(response, parts) {
   );
 }
 
-/** What is not simply right with a chart, as marks. @param {{live: Live, wrong: Wrong[]}} props */
+/** What is wrong with a chart, as marks. @param {{live: Live, wrong: Wrong[]}} props */
 function Marks({ live: { failure, code, retryAfter_s, response, at_ms }, wrong }) {
   const outdated = { kind: "outdated", message: `${sentence(failure ?? "")} ${since(at_ms)}` };
   const refused = { kind: retryAfter_s ? "unavailable" : kindOf(code), message: failure ?? "" };
