@@ -5,17 +5,17 @@ from __future__ import annotations
 import asyncio
 import re
 from collections.abc import AsyncGenerator
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from typing import Any, Final
-from urllib.parse import urlsplit
 
 import attrs
 import pytest
 from aiohttp import web
-from playwright.async_api import Browser, Locator, Page, expect
-from tests.support.browser import Visit, faultless_visit, scrolling_sideways
+from playwright.async_api import Browser, Locator, Page, Route, expect
+from tests.support.browser import Visit, faultless_visit, scrolling_sideways, visiting
 from tests.support.page_world import PageWorld, cpu_pct, kernel_id, session_id, user_id
+from tests.support.polling import until
 from tests.support.web_host import TokenFile, serving
 
 from statcore.errors import UnavailableError
@@ -165,7 +165,9 @@ async def test_the_address_has_the_order_and_the_way_back(browser: Browser) -> N
         await expect(shown.rows.first).to_contain_text(session_id(11))
         await heading.get_by_role("button").click()
         await heading.get_by_role("button").click()
+        await expect(heading).to_have_attribute("aria-sort", "ascending")
         await page.go_back()
+        await expect(heading).to_have_attribute("aria-sort", "descending")
         await page.go_forward()
         await expect(heading).to_have_attribute("aria-sort", "ascending")
         async with looking(browser, page.url) as colleague:
@@ -194,6 +196,29 @@ async def test_search_and_owners_select(browser: Browser) -> None:
         await expect(page.get_by_role("main").get_by_role("status")).to_contain_text("a filter is text or LABEL=ID")
         await page.get_by_role("searchbox").fill("")
         await expect(shown.rows).to_have_count(12)
+
+
+async def test_a_search_is_that_of_the_address(browser: Browser) -> None:
+    """A view that is opened while the user types has no search; back shows the search of that place, even in the field."""
+    async with overview(browser, await small_world()) as shown:
+        page = shown.page
+        field = page.get_by_role("searchbox")
+        await field.fill(session_id(3))
+        await expect(page).to_have_url(re.compile("q="))
+        await shown.cell(session_id(3), "User").get_by_role("link").click()
+        await expect(page).to_have_url(re.compile("filter="))
+        await field.fill(session_id(10))
+        await expect(page).to_have_url(re.compile(f"q={session_id(10)}"))
+        await page.go_back()
+        await expect(field).to_be_focused()
+        await expect(field).to_have_value(session_id(3))
+        await page.clock.install()
+        await field.fill("nothing")
+        await page.get_by_role("link", name="Kernels").click()
+        await expect(page).to_have_url(re.compile("#/kernels$"))
+        await page.clock.run_for(1_000)
+        await expect(page.get_by_role("heading", name="Kernels")).to_be_visible()
+        assert page.url.endswith("#/kernels")
 
 
 async def test_ten_thousand_sessions_are_few_rows(browser: Browser) -> None:
@@ -242,6 +267,42 @@ async def test_the_keyboard_moves_opens_and_comes_back(browser: Browser) -> None
         await expect(page).to_have_url(re.compile(f"#/object/session/{session_id(499)}$"))
         await page.go_back()
         await expect(last).to_be_focused()
+
+
+async def test_a_place_begins_with_its_title(browser: Browser) -> None:
+    """Another place is shown from its top, and its title has the focus; a screen reader reads the numbers of a table."""
+    async with overview(browser, await small_world(), "/#/agents", viewport={"width": 800, "height": 300}) as shown:
+        page = shown.page
+        await expect(shown.cell("node-1", "CPU").and_(page.get_by_role("cell"))).to_contain_text("%")
+        await page.get_by_role("link", name="Health").click()
+        await expect(page.get_by_role("heading", name="Health")).to_be_focused()
+        await page.get_by_role("heading", name="Limits").scroll_into_view_if_needed()
+        await page.get_by_role("link", name="Queries").click()
+        await expect(page.get_by_role("heading", name="Queries", exact=True)).to_be_focused()
+        await expect(page.get_by_role("heading", name="Queries", exact=True)).to_be_in_viewport()
+
+
+async def test_a_view_that_fails_leaves_the_others(browser: Browser) -> None:
+    """It says so with the reason, and the page can be loaded again or left."""
+    world = await small_world()
+    async with serving(world.runtime) as client, visiting(browser, str(client.make_url("/"))) as visit:
+        shown = Overview(visit)
+        await expect(shown.row(session_id(0))).to_be_visible()
+        await visit.page.route("**/graphql?*", broken)
+        await visit.refresh()
+        await expect(visit.page.get_by_role("alert")).to_contain_text("This view has failed")
+        await expect(visit.page.get_by_role("alert")).to_contain_text("TypeError")
+        await visit.page.unroute("**/graphql?*")
+        await visit.page.get_by_role("link", name="Kernels").click()
+        await expect(shown.row(kernel_id(0))).to_be_visible()
+        await visit.page.get_by_role("link", name="Sessions").click()
+        await expect(shown.row(session_id(0))).to_be_visible()
+
+
+async def broken(route: Route) -> None:
+    """Answer a request with sessions that no service would answer: they have no kernels."""
+    response = await route.fetch(headers={**route.request.headers, "if-none-match": "none"})
+    await route.fulfill(response=response, body=re.sub(r'"kernels": ?\[.*?\]', '"kernels":null', await response.text()))
 
 
 async def test_each_problem_looks_different_and_says_its_reason(browser: Browser) -> None:
@@ -325,33 +386,40 @@ async def test_a_jump_during_an_outage_arrives_when_it_is_over(browser: Browser,
 async def test_an_outage_of_the_service_shows_and_heals(browser: Browser) -> None:
     """The rows stay with the time of the last answer; without a reload the page is live again."""
     world = await small_world()
-    app = web.Application()
-    attach(app, world.runtime, PluginRegistry.discover())
-    runner = web.AppRunner(app)
-    await runner.setup()
-    site = web.TCPSite(runner, "127.0.0.1", 0)
-    await site.start()
-    port = urlsplit(site.name).port or runner.addresses[0][1]
-    async with looking(browser, f"http://127.0.0.1:{port}/") as shown:
-        await expect(shown.cell(session_id(0), "CPU")).to_have_text("1000 %")
-        await runner.cleanup()
-        await shown.visit.refresh()
-        await expect(shown.connection).to_contain_text("does not answer")
-        await expect(shown.page.get_by_role("main").get_by_role("status")).to_contain_text("Showing data from")
-        await expect(shown.cell(session_id(0), "CPU")).to_have_text("1000 %")
-        again = web.Application()
-        attach(again, world.runtime, PluginRegistry.discover())
-        runner = web.AppRunner(again)
-        await runner.setup()
-        try:
+    async with AsyncExitStack() as service:
+        port = await service.enter_async_context(listening(world))
+        async with looking(browser, f"http://127.0.0.1:{port}/") as shown:
+            await expect(shown.cell(session_id(0), "CPU")).to_have_text("1000 %")
+            await service.aclose()
+            await shown.visit.refresh()
+            await expect(shown.connection).to_contain_text("does not answer")
+            await expect(shown.page.get_by_role("main").get_by_role("status")).to_contain_text("Showing data from")
+            await expect(shown.cell(session_id(0), "CPU")).to_have_text("1000 %")
+            await shown.page.get_by_role("button", name="Received").click()  # an order that no answer has had
+            await expect(shown.page.get_by_role("table")).to_have_attribute("aria-busy", "true")
+            await expect(shown.page.get_by_role("main").get_by_role("status")).to_contain_text("unavailable")
+            await expect(shown.cell(session_id(0), "CPU")).to_have_text("1000 %")
+            await shown.page.go_back()
             await world.write(turn=100, numbers=[0])
-            await web.TCPSite(runner, "127.0.0.1", port).start()
+            await service.enter_async_context(listening(world, port))
             await shown.page.get_by_role("button", name="Try again").click()
             await expect(shown.connection).to_contain_text("Live")
             await expect(shown.cell(session_id(0), "CPU")).to_have_text("1001 %")
             await expect(shown.page.get_by_role("main").get_by_role("status")).to_have_count(0)
-        finally:
-            await runner.cleanup()
+
+
+@asynccontextmanager
+async def listening(world: PageWorld, port: int = 0) -> AsyncGenerator[int]:
+    """Serve a cluster at a port within the block, and return the port; 0 is any free one."""
+    app = web.Application()
+    attach(app, world.runtime, PluginRegistry.discover())
+    runner = web.AppRunner(app)
+    await runner.setup()
+    try:
+        await web.TCPSite(runner, "127.0.0.1", port).start()
+        yield runner.addresses[0][1]
+    finally:
+        await runner.cleanup()
 
 
 async def test_an_offline_page_says_so_and_waits(browser: Browser) -> None:
@@ -398,7 +466,9 @@ async def test_a_hidden_page_sends_nothing(browser: Browser) -> None:
         await asyncio.wait_for(shown.page.evaluate("new Promise((resolve) => requestAnimationFrame(resolve))"), 10)
         assert [] == requests
         await world.write(turn=100, numbers=[0])
-        await shown.page.evaluate(SET_HIDDEN, 0)
+        async with shown.page.expect_response(re.compile("graphql.*compute_session_list")) as found:
+            await shown.page.evaluate(SET_HIDDEN, 0)
+        assert (await found.value).url == requests[0]
         await expect(shown.cell(session_id(0), "CPU")).to_have_text("1001 %")
 
 
@@ -419,9 +489,12 @@ async def test_a_scoped_token_sees_its_own_only(browser: Browser, tmp_path: Path
         await dialog.get_by_label("Token").fill("statcore_wrong")
         await dialog.get_by_role("button", name="Sign in").click()
         await expect(dialog).to_contain_text("not valid")
+        requests: list[str] = []
+        shown.page.on("request", lambda request: requests.append(request.url))
         await dialog.get_by_label("Token").fill("\u2026")  # a browser cannot send this
         await dialog.get_by_role("button", name="Sign in").click()
-        await expect(dialog).to_be_visible()
+        await expect(dialog.locator("input:invalid")).to_be_focused()
+        assert [] == requests
         await dialog.get_by_label("Token").fill(secret)
         await dialog.get_by_role("button", name="Sign in").click()
         await expect(shown.rows).to_have_count(2)
@@ -430,6 +503,35 @@ async def test_a_scoped_token_sees_its_own_only(browser: Browser, tmp_path: Path
         await shown.page.get_by_role("button", name="Sign out").click()
         await expect(dialog).to_contain_text("needs a token")
         await expect(shown.rows).to_have_count(0)
+
+
+async def test_another_token_begins_with_an_empty_page(browser: Browser, tmp_path: Path) -> None:
+    """What the token before could see is gone, even while the service does not answer."""
+    file = TokenFile(tmp_path / "tokens.toml")
+    wide = file.write(wide='scope = "everything"')["wide"]
+    world = await small_world()
+    async with (
+        serving(world.runtime, tokens=Tokens(str(file.path))) as client,
+        looking(browser, str(client.make_url("/"))) as shown,
+    ):
+        dialog = shown.page.get_by_role("dialog")
+        await dialog.get_by_label("Token").fill(wide)
+        await dialog.get_by_role("button", name="Sign in").click()
+        await expect(shown.rows).to_have_count(12)
+        narrow = file.write(narrow=f'scope = {{ user_id = ["{user_id(2)}"] }}')["narrow"]
+
+        async def is_refused() -> bool:
+            await shown.visit.refresh()
+            return await dialog.is_visible()
+
+        await until(is_refused, "the dialog, since the token was withdrawn")
+        await shown.page.route("**/graphql?*", lambda route: route.abort())
+        await dialog.get_by_label("Token").fill(narrow)
+        await dialog.get_by_role("button", name="Sign in").click()
+        await expect(shown.connection).to_contain_text("does not answer")
+        await expect(shown.rows).to_have_count(0)
+        await shown.page.unroute("**/graphql?*")
+        await expect(shown.rows).to_have_count(2)
 
 
 @pytest.mark.parametrize("prefix", ["", "/live/statistics"])

@@ -10,6 +10,15 @@ from urllib.parse import parse_qs
 import graphql
 from tests.support.page_modules import call, run_program
 
+from statcore.errors import (
+    AccessDeniedError,
+    ClosedError,
+    ProtocolError,
+    TimedOutError,
+    UnavailableError,
+    UntrustedServerError,
+)
+
 
 def test_operations_are_those_of_a_parser() -> None:
     """The explorer finds the operations that graphql-core finds, in their order, whatever is in strings and arguments."""
@@ -207,7 +216,7 @@ def test_a_service_that_hangs_has_not_answered_in_time() -> None:
 
 
 def test_a_query_that_always_fails_is_no_outage() -> None:
-    """The service is down only while no query is answered; the other queries do not end what the page says of it again and again."""
+    """The service is down only while no query is answered, so the state does not change with each query."""
     program = """
     const { connection, keepSending } = await import("./live.js");
     let isDown = false;
@@ -429,6 +438,18 @@ def test_an_address_that_names_nothing_is_the_first_view() -> None:
     """An empty fragment, or one that is not a path."""
     places = call("state.js", "placeOf", [""], ["#"], ["#content"], ["#/agents"])
     assert [["sessions"], ["sessions"], ["sessions"], ["agents"]] == [place["path"] for place in places]
+
+
+def test_each_kind_of_problem_has_a_sign_and_a_kind_of_its_error() -> None:
+    """No two kinds have the same sign, a kind that the page does not know has another one, and each outage is one."""
+    of_answers = ["missing", "stale", "incomplete", "unavailable", "malformed", "undated", "partial"]
+    kinds = [*of_answers, "outdated", "warning", "info", "error", "blocked"]
+    looks = call("problems.js", "lookOf", *([kind] for kind in kinds))
+    assert len(kinds) == len({look["sign"] for look in looks}) == len({look["word"] for look in looks})
+    outages = [UnavailableError, AccessDeniedError, UntrustedServerError, TimedOutError, ClosedError, ProtocolError]
+    assert {"unavailable"} == set(call("problems.js", "kindOf", [], *([error.__name__] for error in outages)))
+    others = {"InputError": "error", "UnsupportedError": "missing", "MalformedEntryError": "malformed", "NewError": "error"}
+    assert list(others.values()) == call("problems.js", "kindOf", *([code] for code in others))
 
 
 def test_problems_are_found_at_their_items() -> None:
