@@ -36,7 +36,7 @@ def test_operations_are_those_of_a_parser() -> None:
         ]
         for document in documents
     ]
-    assert parsed == call("drafts.js", "operationsOf", *([document] for document in documents))
+    assert parsed == call("explorer/drafts.js", "operationsOf", *([document] for document in documents))
 
 
 def test_numbers_have_units_that_people_read() -> None:

@@ -2,9 +2,9 @@
 
 import { html } from "htm/preact";
 import { useMemo } from "preact/hooks";
+import { CopyButton } from "./copy_button.js";
 import { toJson } from "./json.js";
 import { kindOf, Mark } from "./problems.js";
-import { CopyButton } from "./result_chart.js";
 import { format } from "./units.js";
 
 const NO_STATISTICS = { kind: "missing", message: "It has no live statistics." };

@@ -2,13 +2,13 @@
 
 import { html } from "htm/preact";
 import { useRef } from "preact/hooks";
+import { CopyButton } from "./copy_button.js";
 import { FIGURE_FIELDS, FIGURES } from "./figures.js";
 import { keptSince, withKept } from "./kept.js";
 import { useLive } from "./live.js";
 import { LiveEntry } from "./live_entry.js";
 import { ObjectCharts } from "./object_charts.js";
 import { errorAt, lookOf, sentence, since, wrongAt } from "./problems.js";
-import { CopyButton } from "./result_chart.js";
 import { hrefOf } from "./state.js";
 import { clock, duration, exact, format } from "./units.js";
 

@@ -3,10 +3,11 @@
 
 import { html } from "htm/preact";
 import { useLayoutEffect, useRef } from "preact/hooks";
+import { CopyButton } from "./copy_button.js";
 import { useLive } from "./live.js";
 import { Mark } from "./problems.js";
 import { METRIC, QUERIER, useMetrics } from "./queriers.js";
-import { CopyButton, Result, useResult, utilizationPart } from "./result_chart.js";
+import { Result, useResult, utilizationPart } from "./result_chart.js";
 import { go, hrefOf, usePlace } from "./state.js";
 import { RangeBar, rangeParams, useTimeRange, wrongWith } from "./time_range.js";
 

@@ -1,6 +1,6 @@
 // The schema of the service: read by introspection, searched, and its fields written as queries have them.
 
-import { send } from "./client.js";
+import { send } from "../client.js";
 
 /** @typedef {{kind: string, name: string | null, ofType?: TypeRef | null}} TypeRef */
 /** @typedef {{name: string, description: string | null, type: TypeRef, defaultValue: string | null}} Argument */
@@ -28,7 +28,7 @@ fragment Ref on __Type { kind name ofType { kind name ofType { kind name ofType 
 
 /**
  * Read the schema.
- * @returns {Promise<{schema?: Schema, outcome: import("./client.js").Outcome}>}
+ * @returns {Promise<{schema?: Schema, outcome: import("../client.js").Outcome}>}
  */
 export async function readSchema() {
   const outcome = await send({ query: INTROSPECTION });

@@ -1,17 +1,17 @@
 // The explorer: joins the editors, the response, the schema browser, the address and the token.
 
-import { send, token } from "./client.js";
-import { find, make } from "./dom.js";
+import { send, token } from "../client.js";
+import { find, make } from "../dom.js";
+import { showTheme } from "../theme.js";
 import { fromFragment, operationsOf, pastDrafts, toFragment, variablesOf } from "./drafts.js";
 import { goTo, indenting, insert, insertField } from "./editor.js";
 import { readExamples } from "./examples.js";
 import { clear, showOutcome, showStatus } from "./response_view.js";
 import { readSchema } from "./schema.js";
 import { showNoSchema, showSchema } from "./schema_browser.js";
-import { showTheme } from "./theme.js";
 
 /** @typedef {import("./drafts.js").Draft} Draft */
-/** @typedef {import("./client.js").Outcome} Outcome */
+/** @typedef {import("../client.js").Outcome} Outcome */
 
 const WRITING_PAUSE_MS = 300;
 
