@@ -333,6 +333,31 @@ async def test_each_problem_looks_different_and_says_its_reason(browser: Browser
         await expect(shown.cell(sessions["missing"], "CPU")).to_contain_text("not known")
 
 
+async def test_a_row_has_a_mark_for_each_kind_of_problem(browser: Browser) -> None:
+    """Problems of the same kind share one, with the reasons of all; a replica without a session leads nowhere."""
+
+    async def answer(route: Route) -> None:
+        response = await route.fetch(headers={**route.request.headers, "if-none-match": "none"})
+        body = await response.json()
+        problems = [("stale", "figures", "old"), ("incomplete", "figures", "a part"), ("stale", "replicas", "older")]
+        path = ["endpoint_list", "items", 0]
+        body["extensions"] = {
+            "problems": [{"path": [*path, field], "kind": kind, "message": message} for kind, field, message in problems]
+        }
+        body["data"]["endpoint_list"]["items"][0]["replicas"][0]["session_id"] = None
+        await route.fulfill(response=response, json=body)
+
+    async with overview(browser, await small_world(), "/static/icon.svg") as shown:
+        await shown.page.route(re.compile("graphql.*endpoint_list"), answer)
+        await shown.page.goto(shown.page.url.replace("static/icon.svg", "#/endpoints"))
+        marks = shown.rows.locator('[data-title="State"] .mark')
+        await expect(marks).to_have_count(2)
+        for number, title in enumerate(["stale: old; older", "incomplete: a part"]):
+            await expect(marks.nth(number)).to_have_attribute("title", title)
+            await expect(marks.nth(number)).to_be_in_viewport(ratio=0.9)
+        await expect(shown.rows.locator('[data-title="Replicas"]').get_by_role("link")).to_have_count(2)
+
+
 async def test_an_outage_of_the_store_shows_and_heals(browser: Browser, monkeypatch: pytest.MonkeyPatch) -> None:
     """The figures stay, marked as those of an earlier answer; the mark goes when the store is back."""
     world = await small_world()

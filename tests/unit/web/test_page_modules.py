@@ -356,11 +356,11 @@ def test_a_row_in_an_outage_has_the_time_of_the_last_confirmation() -> None:
       return new Response(null, { status: 304 });
     };
     return await new Promise((resolve) => {
-      const told = ({ rows }) => {
+      const changed = ({ rows }) => {
         const { item, kept_ms } = rows.get(0);
         if (kept_ms) resolve([item.figures, kept_ms >= confirmed_ms]);
       };
-      new ListWindow(listing, told, { every_ms: 20 });
+      new ListWindow(listing, changed, { every_ms: 20 });
     });
     """
     assert [7, True] == run_program(_LIST + program)
@@ -392,7 +392,7 @@ def test_earlier_rows_stay_until_there_is_an_answer() -> None:
 
 
 def test_a_page_that_hangs_ends_and_others_are_loaded() -> None:
-    """While it hangs no other page is asked for; its deadline ends that."""
+    """While it hangs no other page is requested; its deadline ends that."""
     program = """
     const { timeout } = AbortSignal;
     AbortSignal.timeout = (ms) => timeout.call(AbortSignal, ms / 100);

@@ -48,9 +48,9 @@ function Answer({ data: { version, schema_version, health, limits, plugins } }) 
     <ul class="cards">
       ${(plugins ?? []).map(
         (
-          /** @type {Plugin} */ { name, distribution, version: of, status, offers, error, remedy },
+          /** @type {Plugin} */ { name, distribution, version: installed, status, offers, error, remedy },
         ) => html`<li key=${`${distribution} ${name}`}>
-          <b>${name}</b> <span class="faint">${distribution} ${of}</span>
+          <b>${name}</b> <span class="faint">${distribution} ${installed}</span>
           ${status === "ok" ? html` <span class="good"><span aria-hidden="true">●</span> ok</span>` : html` <${Mark} wrong=${{ kind: status, message: error ?? HIDDEN }} />`}
           ${[...Map.groupBy(offers, (text) => text.slice(0, text.lastIndexOf(" ")))].map(offered)}
           ${status !== "ok" && html`<p>${error ?? HIDDEN} ${remedy}</p>`}

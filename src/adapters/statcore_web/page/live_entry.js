@@ -20,7 +20,7 @@ export function LiveEntry({ item, error }) {
   const lacking = error ? { kind: kindOf(error.extensions?.code ?? ""), message: error.message } : NO_STATISTICS;
   const text = toJson(entry, 2);
   const names = [...new Set(rows.flatMap(({ fields }) => Object.keys(fields)))];
-  return html`<section class="entry" aria-labelledby="entry-title">
+  return html`<section aria-labelledby="entry-title">
     <h3 id="entry-title" class="part-title">Live entry, as stored</h3>
     ${
       !entry

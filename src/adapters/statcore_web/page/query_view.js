@@ -198,7 +198,7 @@ function OneQuery({ form }) {
   return html`<p class="faint">${withCode(form.summary)}</p>
     <div class="sides">
       <${Fields} form=${form} path=${path} params=${params} refusal=${refusal} />
-      <div class="answer">
+      <div>
         <div class="charts-bar"><${RangeBar} /></div>
         ${
           isWrong

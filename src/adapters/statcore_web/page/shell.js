@@ -105,7 +105,7 @@ function ThemeChoice() {
   const choose = (/** @type {Event} */ { currentTarget }) =>
     chooseTheme(/** @type {HTMLSelectElement} */ (currentTarget).value);
   const chosen = theme();
-  return html`<select class="theme" aria-label="Theme" onChange=${choose}>
+  return html`<select aria-label="Theme" onChange=${choose}>
     ${THEMES.map((name) => html`<option value=${name} selected=${name === chosen}>${name}</option>`)}
   </select>`;
 }
