@@ -450,6 +450,8 @@ def test_each_kind_of_problem_has_a_sign_and_a_kind_of_its_error() -> None:
     assert {"unavailable"} == set(call("problems.js", "kindOf", [], *([error.__name__] for error in outages)))
     others = {"InputError": "error", "UnsupportedError": "missing", "MalformedEntryError": "malformed", "NewError": "error"}
     assert list(others.values()) == call("problems.js", "kindOf", *([code] for code in others))
+    failures = [{"code": "LimitError", "retryAfter_s": 1}, {"code": "LimitError"}, {}]
+    assert ["unavailable", "error", "unavailable"] == call("problems.js", "kindOfFailure", *([each] for each in failures))
 
 
 def test_problems_are_found_at_their_items() -> None:

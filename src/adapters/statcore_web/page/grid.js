@@ -10,7 +10,7 @@ import { change, hrefOf } from "./state.js";
 /** @typedef {import("./list_window.js").Listed} Listed */
 /** @typedef {import("./state.js").Place} Place */
 /** The highest value of each figure in the rows that are loaded. @typedef {Record<string, number>} Highest */
-/** What a cell is in, beside its row: the list's place. @typedef {{highest: Highest, tabindex: number, place: Place}} Context */
+/** What a cell needs beside its row; `place` is that of the list. @typedef {{highest: Highest, tabindex: number, place: Place}} Context */
 /**
  * A column. `cell` returns what stands there; its links have the given `tabindex`, so that Tab stops at one row only. `sort` is the
  * name that the service sorts by, with `-` in front if the column shows the opposite (an age for a start). `width` is that of a CSS

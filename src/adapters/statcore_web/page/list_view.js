@@ -4,7 +4,7 @@ import { html } from "htm/preact";
 import { useEffect, useRef, useState } from "preact/hooks";
 import { Grid, sortBy } from "./grid.js";
 import { ListWindow } from "./list_window.js";
-import { kindOf, Mark, sentence, since } from "./problems.js";
+import { kindOfFailure, Mark, sentence, since } from "./problems.js";
 import { change, currentPlace, go, hrefOf, usePlace } from "./state.js";
 
 /** @typedef {import("./list_window.js").Listed} Listed */
@@ -67,9 +67,10 @@ function Count({ listed: { total } }) {
 }
 
 /** @param {{listed: Listed, isOther: boolean}} props */
-function Freshness({ listed: { at_ms, failure, code }, isOther }) {
+function Freshness({ listed, isOther }) {
+  const { at_ms, failure } = listed;
   if (!failure) return null;
-  const kind = at_ms === undefined || isOther ? kindOf(code) : "outdated";
+  const kind = at_ms === undefined || isOther ? kindOfFailure(listed) : "outdated";
   return html`<p class="notice" role="status">
     <${Mark} wrong=${{ kind, message: failure }} /> ${sentence(failure)} ${since(at_ms)}
   </p>`;

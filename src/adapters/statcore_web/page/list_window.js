@@ -26,7 +26,8 @@ import { wrongByItem } from "./problems.js";
  * What is known of a list: the number of its rows (undefined before the first answer), those rows that are loaded by their
  * number, when the service last confirmed them, and why the newest request failed. `isOther`: the rows are those of an earlier sort
  * or filter, which stay until there is an answer.
- * @typedef {{total?: number, rows: Map<number, Row>, at_ms?: number, failure?: string, code?: string, isOther?: boolean}} Listed
+ * @typedef {{total?: number, rows: Map<number, Row>, at_ms?: number, failure?: string, code?: string, retryAfter_s?: number,
+ *   isOther?: boolean}} Listed
  */
 
 const PAGE = 100;
@@ -143,7 +144,8 @@ export class ListWindow {
     const failed = lives.find((live) => live?.failure);
     const isOther = this.#total === undefined && this.before?.total !== undefined;
     const known = isOther ? this.before : { total: this.#total, rows, at_ms: this.#at_ms };
-    this.onChange({ rows, ...known, isOther, failure: failed?.failure, code: failed?.code });
+    const { failure, code, retryAfter_s } = failed ?? {};
+    this.onChange({ rows, ...known, isOther, failure, code, retryAfter_s });
   }
 
   /**

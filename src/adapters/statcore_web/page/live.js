@@ -55,7 +55,7 @@ function setConnection(next) {
 export function useConnection() {
   const [now, setNow] = useState(newest);
   useEffect(() => {
-    const read = () => setNow(newest);
+    const read = () => setNow(connection());
     read();
     addEventListener(CONNECTION, read);
     return () => removeEventListener(CONNECTION, read);

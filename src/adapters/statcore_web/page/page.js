@@ -77,15 +77,9 @@ class Guard extends Component {
     return html`<section role="alert">
       <h2 tabindex="-1">This view has failed</h2>
       <p>${String(error)}</p>
-      <p><a href="" onClick=${reload}>Load the page again</a></p>
+      <button type="button" onClick=${() => location.reload()}>Load the page again</button>
     </section>`;
   }
-}
-
-/** @param {Event} event */
-function reload(event) {
-  event.preventDefault();
-  location.reload();
 }
 
 showTheme();

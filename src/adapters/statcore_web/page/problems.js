@@ -108,6 +108,12 @@ const KINDS = {
 export const kindOf = (code = "UnavailableError") => KINDS[code] ?? "error";
 
 /**
+ * Return the kind of a failed query; one that the service will answer later is unavailable now.
+ * @param {{code?: string, retryAfter_s?: number}} live
+ */
+export const kindOfFailure = ({ code, retryAfter_s }) => (retryAfter_s ? "unavailable" : kindOf(code));
+
+/**
  * Return the error of a field of an object, if it has one.
  * @param {Response | undefined} response
  * @param {string} field

@@ -5,7 +5,7 @@ import { useLayoutEffect, useMemo, useRef, useState } from "preact/hooks";
 import { Chart, ChartTable, useNearness } from "./chart.js";
 import { CopyButton } from "./copy_button.js";
 import { useLive } from "./live.js";
-import { kindOf, Mark, sentence, since, wrongAt } from "./problems.js";
+import { kindOfFailure, Mark, sentence, since, wrongAt } from "./problems.js";
 import { ANSWER, csvOf, linesOf, wrongWithAnswers } from "./results.js";
 import { refreshOf, spanOf, zoomBy, zoomTo } from "./time_range.js";
 
@@ -204,7 +204,7 @@ function failedParts(response, parts) {
 /** What is wrong with a chart, as marks. @param {{live: Live, wrong: Wrong[]}} props */
 function Marks({ live: { failure, code, retryAfter_s, response, at_ms }, wrong }) {
   const outdated = { kind: "outdated", message: `${sentence(failure ?? "")} ${since(at_ms)}` };
-  const refused = { kind: retryAfter_s ? "unavailable" : kindOf(code), message: failure ?? "" };
+  const refused = { kind: kindOfFailure({ code, retryAfter_s }), message: failure ?? "" };
   const all = failure ? [response ? outdated : refused, ...wrong] : wrong;
   return html`<span role="status">${all.map((each) => html`<${Mark} key=${each.kind + each.message} wrong=${each} /> `)}</span>`;
 }
