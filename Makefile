@@ -11,7 +11,7 @@ WORKERS = -n $(shell $(PYTHON) -c 'import os; print((os.cpu_count() or 1) + 1)')
 	--no-loadscope-reorder
 
 PAGE := src/adapters/statcore_web/page
-PAGE_SOURCES := $(wildcard $(PAGE)/*.*) hatch_build.py
+PAGE_SOURCES := $(wildcard $(PAGE)/*.* $(PAGE)/explorer/*.*) hatch_build.py
 PAGE_DEV := $(PAGE)/node_modules/.dev
 BUILT_PAGE := src/adapters/statcore_web/static/page.js
 

@@ -25,7 +25,7 @@ _BUNDLER: Final = "esbuild"
 
 def is_built() -> bool:
     """Return whether the files of the page are there, and none is older than a source."""
-    sources = [Path(__file__), *(file for file in _PAGE.iterdir() if file.is_file())]
+    sources = [Path(__file__), *_PAGE.glob("*.*"), *_PAGE.glob("explorer/*.*")]
     built = [file.stat().st_mtime for file in _STATIC.iterdir()] if (_STATIC / "page.js").exists() else [0.0]
     return min(built) >= max(file.stat().st_mtime for file in sources)
 

@@ -126,6 +126,15 @@ def address_of(client: Client, *, prefix: str = "", draft: Mapping[str, str] | N
     return f"{client.make_url(f'{prefix}/explorer')}{f'#{urlencode(draft)}' if draft else ''}"
 
 
+async def test_the_explorer_has_the_theme_of_the_page(browser: Browser) -> None:
+    """The theme that the user chose on the page."""
+    async with serving() as client, faultless_visit(browser, str(client.make_url("/"))) as visit:
+        await visit.page.get_by_label("Theme").select_option("dark")
+        await visit.page.get_by_role("link", name="Explorer").click()
+        await expect(visit.page).to_have_url(re.compile("explorer$"))
+        assert "dark" == await visit.page.evaluate("getComputedStyle(document.documentElement).colorScheme")
+
+
 async def test_an_example_runs_and_shows_data(browser: Browser) -> None:
     """The first example lists the sessions with their statistics; routes may be below a prefix."""
     runtime = await world(KERNELS, ENDPOINTS, AGENTS)

@@ -5,17 +5,17 @@ from __future__ import annotations
 import asyncio
 import re
 from collections.abc import AsyncGenerator
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from typing import Any, Final
-from urllib.parse import urlsplit
 
 import attrs
 import pytest
 from aiohttp import web
-from playwright.async_api import Browser, Locator, Page, expect
-from tests.support.browser import Visit, faultless_visit, scrolling_sideways
+from playwright.async_api import Browser, Locator, Page, Route, expect
+from tests.support.browser import Visit, faultless_visit, scrolling_sideways, visiting
 from tests.support.page_world import PageWorld, cpu_pct, kernel_id, session_id, user_id
+from tests.support.polling import until
 from tests.support.web_host import TokenFile, serving
 
 from statcore.errors import UnavailableError
@@ -46,7 +46,7 @@ class Overview:
     @property
     def rows(self) -> Locator:
         """The rows that are in the document."""
-        return self.page.get_by_role("grid").locator(".body [role=row]")
+        return self.page.get_by_role("table").locator(".body [role=row]")
 
     def row(self, id_: str) -> Locator:
         """Return the row of an object."""
@@ -125,14 +125,14 @@ async def test_a_bar_is_a_part_of_a_scale_that_is_named(browser: Browser) -> Non
         for (number, title), (part, scale) in bars.items():
             cell = shown.cell(session_id(number), title)
             await expect(cell.get_by_title(f"a full bar is {scale}")).to_be_visible()
-            width = await cell.locator(".bar-of").evaluate(
+            width = await cell.locator(".level").evaluate(
                 "(bar) => bar.firstElementChild.getBoundingClientRect().width / bar.getBoundingClientRect().width"
             )
             assert part == pytest.approx(width, abs=0.02)
-        await expect(shown.cell(session_id(9), "Sent").locator(".bar-of span")).to_have_css("width", "0px")
-        await expect(shown.cell(session_id(9), "Sent").locator(".bar-of")).to_be_visible()
+        await expect(shown.cell(session_id(9), "Sent").locator(".level span")).to_have_css("width", "0px")
+        await expect(shown.cell(session_id(9), "Sent").locator(".level")).to_be_visible()
         await expect(shown.cell(session_id(5), "Sent")).to_contain_text("not known")
-        await expect(shown.cell(session_id(5), "Sent").locator(".bar-of")).to_have_count(0)
+        await expect(shown.cell(session_id(5), "Sent").locator(".level")).to_have_count(0)
 
 
 async def test_an_answer_that_is_the_same_is_not_sent_again(browser: Browser) -> None:
@@ -165,7 +165,9 @@ async def test_the_address_has_the_order_and_the_way_back(browser: Browser) -> N
         await expect(shown.rows.first).to_contain_text(session_id(11))
         await heading.get_by_role("button").click()
         await heading.get_by_role("button").click()
+        await expect(heading).to_have_attribute("aria-sort", "ascending")
         await page.go_back()
+        await expect(heading).to_have_attribute("aria-sort", "descending")
         await page.go_forward()
         await expect(heading).to_have_attribute("aria-sort", "ascending")
         async with looking(browser, page.url) as colleague:
@@ -196,12 +198,35 @@ async def test_search_and_owners_select(browser: Browser) -> None:
         await expect(shown.rows).to_have_count(12)
 
 
+async def test_a_search_is_that_of_the_address(browser: Browser) -> None:
+    """A view that is opened while the user types has no search; back shows the search of that place, even in the field."""
+    async with overview(browser, await small_world()) as shown:
+        page = shown.page
+        field = page.get_by_role("searchbox")
+        await field.fill(session_id(3))
+        await expect(page).to_have_url(re.compile("q="))
+        await shown.cell(session_id(3), "User").get_by_role("link").click()
+        await expect(page).to_have_url(re.compile("filter="))
+        await field.fill(session_id(10))
+        await expect(page).to_have_url(re.compile(f"q={session_id(10)}"))
+        await page.go_back()
+        await expect(field).to_be_focused()
+        await expect(field).to_have_value(session_id(3))
+        await page.clock.install()
+        await field.fill("nothing")
+        await page.get_by_role("link", name="Kernels").click()
+        await expect(page).to_have_url(re.compile("#/kernels$"))
+        await page.clock.run_for(1_000)
+        await expect(page.get_by_role("heading", name="Kernels")).to_be_visible()
+        assert page.url.endswith("#/kernels")
+
+
 async def test_ten_thousand_sessions_are_few_rows(browser: Browser) -> None:
     """The end, the middle and the way back are there, and the document has only the visible rows."""
     world = PageWorld(10_000)
     await world.write(numbers=[0, 4_000, 9_999])
     async with overview(browser, world, "/#/sessions?sort=id") as shown:
-        grid = shown.page.get_by_role("grid")
+        grid = shown.page.get_by_role("table")
         await expect(shown.page.get_by_role("heading", name="Sessions")).to_contain_text("10,000")
         await expect(grid).to_have_attribute("aria-rowcount", "10001")
         for number in (9_999, 4_000, 0):
@@ -221,7 +246,7 @@ async def test_the_keyboard_moves_opens_and_comes_back(browser: Browser) -> None
         await page.keyboard.press("ArrowDown")
         await page.keyboard.press("ArrowUp")
         await expect(shown.row(session_id(1)).get_by_role("rowheader").get_by_role("link")).to_be_focused()
-        owners = shown.row(session_id(1)).get_by_role("gridcell").get_by_role("link")
+        owners = shown.row(session_id(1)).get_by_role("cell").get_by_role("link")
         for place in range(2):
             await page.keyboard.press("Tab")
             await expect(owners.nth(place)).to_be_focused()
@@ -233,7 +258,7 @@ async def test_the_keyboard_moves_opens_and_comes_back(browser: Browser) -> None
         await expect(shown.row(session_id(499))).to_have_count(0)
         await owners.last.focus()
         await page.keyboard.press("Tab")  # only one row is on the way through the page
-        await expect(page.get_by_role("grid").get_by_role("link").and_(page.locator(":focus"))).to_have_count(0)
+        await expect(page.get_by_role("table").get_by_role("link").and_(page.locator(":focus"))).to_have_count(0)
         await link.focus()
         await page.keyboard.press("End")
         last = shown.row(session_id(499)).get_by_role("rowheader").get_by_role("link")
@@ -242,6 +267,48 @@ async def test_the_keyboard_moves_opens_and_comes_back(browser: Browser) -> None
         await expect(page).to_have_url(re.compile(f"#/object/session/{session_id(499)}$"))
         await page.go_back()
         await expect(last).to_be_focused()
+
+
+async def test_a_place_begins_with_its_title(browser: Browser) -> None:
+    """Another place is shown from its top, and its title has the focus; a screen reader reads the numbers of a table."""
+    async with overview(browser, await small_world(), "/#/agents", viewport={"width": 800, "height": 300}) as shown:
+        page = shown.page
+        await expect(shown.cell("node-1", "CPU").and_(page.get_by_role("cell"))).to_contain_text("%")
+        await page.get_by_role("link", name="Health").click()
+        await expect(page.get_by_role("heading", name="Health")).to_be_focused()
+        await page.get_by_role("heading", name="Limits").scroll_into_view_if_needed()
+        await page.get_by_role("link", name="Queries").click()
+        await expect(page.get_by_role("heading", name="Queries", exact=True)).to_be_focused()
+        await expect(page.get_by_role("heading", name="Queries", exact=True)).to_be_in_viewport()
+
+
+async def test_a_view_that_fails_leaves_the_others(browser: Browser) -> None:
+    """It says so with the reason, and the page can be loaded again or left."""
+    world = await small_world()
+    async with serving(world.runtime) as client, visiting(browser, str(client.make_url("/"))) as visit:
+        shown = Overview(visit)
+        await expect(shown.row(session_id(0))).to_be_visible()
+        await visit.page.route("**/graphql?*", broken)
+        await visit.refresh()
+        await expect(visit.page.get_by_role("alert")).to_contain_text("This view has failed")
+        await expect(visit.page.get_by_role("alert")).to_contain_text("TypeError")
+        await visit.page.unroute("**/graphql?*")
+        await visit.page.get_by_role("button", name="Load the page again").click()
+        await expect(shown.row(session_id(0))).to_be_visible()
+        await visit.page.route("**/graphql?*", broken)
+        await visit.refresh()
+        await expect(visit.page.get_by_role("alert")).to_contain_text("This view has failed")
+        await visit.page.unroute("**/graphql?*")
+        await visit.page.get_by_role("link", name="Kernels").click()
+        await expect(shown.row(kernel_id(0))).to_be_visible()
+        await visit.page.get_by_role("link", name="Sessions").click()
+        await expect(shown.row(session_id(0))).to_be_visible()
+
+
+async def broken(route: Route) -> None:
+    """Answer a request with sessions that no service would answer: they have no kernels."""
+    response = await route.fetch(headers={**route.request.headers, "if-none-match": "none"})
+    await route.fulfill(response=response, body=re.sub(r'"kernels": ?\[.*?\]', '"kernels":null', await response.text()))
 
 
 async def test_each_problem_looks_different_and_says_its_reason(browser: Browser) -> None:
@@ -270,6 +337,31 @@ async def test_each_problem_looks_different_and_says_its_reason(browser: Browser
         await expect(shown.cell(sessions["zero"], "CPU")).to_have_text("0 %")
         await expect(shown.cell(sessions["zero"], "State").locator(".mark")).to_have_count(0)
         await expect(shown.cell(sessions["missing"], "CPU")).to_contain_text("not known")
+
+
+async def test_a_row_has_a_mark_for_each_kind_of_problem(browser: Browser) -> None:
+    """Problems of the same kind share one, with the reasons of all; a replica without a session leads nowhere."""
+
+    async def answer(route: Route) -> None:
+        response = await route.fetch(headers={**route.request.headers, "if-none-match": "none"})
+        body = await response.json()
+        problems = [("stale", "figures", "old"), ("incomplete", "figures", "a part"), ("stale", "replicas", "older")]
+        path = ["endpoint_list", "items", 0]
+        body["extensions"] = {
+            "problems": [{"path": [*path, field], "kind": kind, "message": message} for kind, field, message in problems]
+        }
+        body["data"]["endpoint_list"]["items"][0]["replicas"][0]["session_id"] = None
+        await route.fulfill(response=response, json=body)
+
+    async with overview(browser, await small_world(), "/static/icon.svg") as shown:
+        await shown.page.route(re.compile("graphql.*endpoint_list"), answer)
+        await shown.page.goto(shown.page.url.replace("static/icon.svg", "#/endpoints"))
+        marks = shown.rows.locator('[data-title="State"] .mark')
+        await expect(marks).to_have_count(2)
+        for number, title in enumerate(["stale: old; older", "incomplete: a part"]):
+            await expect(marks.nth(number)).to_have_attribute("title", title)
+            await expect(marks.nth(number)).to_be_in_viewport(ratio=0.9)
+        await expect(shown.rows.locator('[data-title="Replicas"]').get_by_role("link")).to_have_count(2)
 
 
 async def test_an_outage_of_the_store_shows_and_heals(browser: Browser, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -316,7 +408,7 @@ async def test_a_jump_during_an_outage_arrives_when_it_is_over(browser: Browser,
         await expect(shown.row(session_id(0))).to_be_visible()
         with monkeypatch.context() as patched:
             patched.setattr(type(world.inventory), "list_sessions", fail)
-            await shown.page.get_by_role("grid").evaluate("(grid) => { grid.scrollTop = 1e9 }")
+            await shown.page.get_by_role("table").evaluate("(grid) => { grid.scrollTop = 1e9 }")
             await expect(shown.page.get_by_role("main").get_by_role("status")).to_contain_text("unavailable")
         await expect(shown.row(session_id(999))).to_be_visible()
         await expect(shown.page.get_by_role("main").get_by_role("status")).to_have_count(0)
@@ -325,33 +417,40 @@ async def test_a_jump_during_an_outage_arrives_when_it_is_over(browser: Browser,
 async def test_an_outage_of_the_service_shows_and_heals(browser: Browser) -> None:
     """The rows stay with the time of the last answer; without a reload the page is live again."""
     world = await small_world()
-    app = web.Application()
-    attach(app, world.runtime, PluginRegistry.discover())
-    runner = web.AppRunner(app)
-    await runner.setup()
-    site = web.TCPSite(runner, "127.0.0.1", 0)
-    await site.start()
-    port = urlsplit(site.name).port or runner.addresses[0][1]
-    async with looking(browser, f"http://127.0.0.1:{port}/") as shown:
-        await expect(shown.cell(session_id(0), "CPU")).to_have_text("1000 %")
-        await runner.cleanup()
-        await shown.visit.refresh()
-        await expect(shown.connection).to_contain_text("does not answer")
-        await expect(shown.page.get_by_role("main").get_by_role("status")).to_contain_text("Showing data from")
-        await expect(shown.cell(session_id(0), "CPU")).to_have_text("1000 %")
-        again = web.Application()
-        attach(again, world.runtime, PluginRegistry.discover())
-        runner = web.AppRunner(again)
-        await runner.setup()
-        try:
+    async with AsyncExitStack() as service:
+        port = await service.enter_async_context(listening(world))
+        async with looking(browser, f"http://127.0.0.1:{port}/") as shown:
+            await expect(shown.cell(session_id(0), "CPU")).to_have_text("1000 %")
+            await service.aclose()
+            await shown.visit.refresh()
+            await expect(shown.connection).to_contain_text("does not answer")
+            await expect(shown.page.get_by_role("main").get_by_role("status")).to_contain_text("Showing data from")
+            await expect(shown.cell(session_id(0), "CPU")).to_have_text("1000 %")
+            await shown.page.get_by_role("button", name="Received").click()  # an order that no answer has had
+            await expect(shown.page.get_by_role("table")).to_have_attribute("aria-busy", "true")
+            await expect(shown.page.get_by_role("main").get_by_role("status")).to_contain_text("unavailable")
+            await expect(shown.cell(session_id(0), "CPU")).to_have_text("1000 %")
+            await shown.page.go_back()
             await world.write(turn=100, numbers=[0])
-            await web.TCPSite(runner, "127.0.0.1", port).start()
+            await service.enter_async_context(listening(world, port))
             await shown.page.get_by_role("button", name="Try again").click()
             await expect(shown.connection).to_contain_text("Live")
             await expect(shown.cell(session_id(0), "CPU")).to_have_text("1001 %")
             await expect(shown.page.get_by_role("main").get_by_role("status")).to_have_count(0)
-        finally:
-            await runner.cleanup()
+
+
+@asynccontextmanager
+async def listening(world: PageWorld, port: int = 0) -> AsyncGenerator[int]:
+    """Serve a cluster at a port within the block, and return the port; 0 is any free one."""
+    app = web.Application()
+    attach(app, world.runtime, PluginRegistry.discover())
+    runner = web.AppRunner(app)
+    await runner.setup()
+    try:
+        await web.TCPSite(runner, "127.0.0.1", port).start()
+        yield runner.addresses[0][1]
+    finally:
+        await runner.cleanup()
 
 
 async def test_an_offline_page_says_so_and_waits(browser: Browser) -> None:
@@ -398,7 +497,9 @@ async def test_a_hidden_page_sends_nothing(browser: Browser) -> None:
         await asyncio.wait_for(shown.page.evaluate("new Promise((resolve) => requestAnimationFrame(resolve))"), 10)
         assert [] == requests
         await world.write(turn=100, numbers=[0])
-        await shown.page.evaluate(SET_HIDDEN, 0)
+        async with shown.page.expect_response(re.compile("graphql.*compute_session_list")) as found:
+            await shown.page.evaluate(SET_HIDDEN, 0)
+        assert (await found.value).url == requests[0]
         await expect(shown.cell(session_id(0), "CPU")).to_have_text("1001 %")
 
 
@@ -419,9 +520,12 @@ async def test_a_scoped_token_sees_its_own_only(browser: Browser, tmp_path: Path
         await dialog.get_by_label("Token").fill("statcore_wrong")
         await dialog.get_by_role("button", name="Sign in").click()
         await expect(dialog).to_contain_text("not valid")
+        requests: list[str] = []
+        shown.page.on("request", lambda request: requests.append(request.url))
         await dialog.get_by_label("Token").fill("\u2026")  # a browser cannot send this
         await dialog.get_by_role("button", name="Sign in").click()
-        await expect(dialog).to_be_visible()
+        await expect(dialog.locator("input:invalid")).to_be_focused()
+        assert [] == requests
         await dialog.get_by_label("Token").fill(secret)
         await dialog.get_by_role("button", name="Sign in").click()
         await expect(shown.rows).to_have_count(2)
@@ -430,6 +534,35 @@ async def test_a_scoped_token_sees_its_own_only(browser: Browser, tmp_path: Path
         await shown.page.get_by_role("button", name="Sign out").click()
         await expect(dialog).to_contain_text("needs a token")
         await expect(shown.rows).to_have_count(0)
+
+
+async def test_another_token_begins_with_an_empty_page(browser: Browser, tmp_path: Path) -> None:
+    """What the token before could see is gone, even while the service does not answer."""
+    file = TokenFile(tmp_path / "tokens.toml")
+    wide = file.write(wide='scope = "everything"')["wide"]
+    world = await small_world()
+    async with (
+        serving(world.runtime, tokens=Tokens(str(file.path))) as client,
+        looking(browser, str(client.make_url("/"))) as shown,
+    ):
+        dialog = shown.page.get_by_role("dialog")
+        await dialog.get_by_label("Token").fill(wide)
+        await dialog.get_by_role("button", name="Sign in").click()
+        await expect(shown.rows).to_have_count(12)
+        narrow = file.write(narrow=f'scope = {{ user_id = ["{user_id(2)}"] }}')["narrow"]
+
+        async def is_refused() -> bool:
+            await shown.visit.refresh()
+            return await dialog.is_visible()
+
+        await until(is_refused, "the dialog, since the token was withdrawn")
+        await shown.page.route("**/graphql?*", lambda route: route.abort())
+        await dialog.get_by_label("Token").fill(narrow)
+        await dialog.get_by_role("button", name="Sign in").click()
+        await expect(shown.connection).to_contain_text("does not answer")
+        await expect(shown.rows).to_have_count(0)
+        await shown.page.unroute("**/graphql?*")
+        await expect(shown.rows).to_have_count(2)
 
 
 @pytest.mark.parametrize("prefix", ["", "/live/statistics"])

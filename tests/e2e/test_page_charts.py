@@ -21,7 +21,7 @@ import pytest
 from playwright.async_api import Browser, Locator, Page, Route, expect
 from redis import Redis
 from tests.e2e.plugin_projects import HEAD, write_project
-from tests.e2e.program import END_S, ID_1, ID_2, ID_3, MEM, start, statcore
+from tests.e2e.program import END_S, ID_1, ID_2, ID_3, MEM, statcore
 from tests.support import service
 from tests.support.browser import Visit, faultless_visit, scrolling_sideways
 from tests.support.environments import run
@@ -275,28 +275,6 @@ async def test_a_chart_has_the_points_that_the_command_line_prints(browser: Brow
         assert copied.replace("current", "capacity") == await shown.page.evaluate("navigator.clipboard.readText()")
     text = statcore("promql", "container", "--metric-name", "mem", "--session-id", ID_1).stdout.strip()
     assert text == copied
-
-
-async def test_a_new_user_finds_the_busiest_session_of_the_demo_and_since_when(browser: Browser) -> None:
-    """From the printed address: it is the first row, live; a click shows its start and the course of its CPU use."""
-    with start("demo", "--serve") as process:
-        try:
-            assert process.stdout is not None
-            async with charting(browser, process.stdout.readline().strip()) as shown:
-                rows = shown.page.locator(".body").get_by_role("row")
-                await expect(rows).to_have_count(2)
-                heading = shown.page.get_by_role("columnheader", name="CPU")
-                await expect(heading).to_have_attribute("aria-sort", "descending")
-                cpu = rows.first.locator('[data-title="CPU"]')
-                await expect(cpu).to_contain_text("%")
-                await expect(cpu).not_to_have_text(await cpu.inner_text())
-                await rows.first.get_by_role("rowheader").get_by_role("link").click()
-                await expect(shown.main.get_by_role("definition").first).to_contain_text(re.compile(r"20.* \d+ s ago"))
-                await expect(shown.drawn("cpu_util")).to_be_in_viewport(ratio=1)
-                values = re.compile(r"current: newest [\d.]+ m?cores")
-                await expect(shown.drawn("cpu_util")).to_have_attribute("aria-label", values)
-        finally:
-            process.terminate()
 
 
 async def test_percent_is_shown_where_there_is_one(browser: Browser, url: str, history: Server) -> None:

@@ -10,6 +10,15 @@ from urllib.parse import parse_qs
 import graphql
 from tests.support.page_modules import call, run_program
 
+from statcore.errors import (
+    AccessDeniedError,
+    ClosedError,
+    ProtocolError,
+    TimedOutError,
+    UnavailableError,
+    UntrustedServerError,
+)
+
 
 def test_operations_are_those_of_a_parser() -> None:
     """The explorer finds the operations that graphql-core finds, in their order, whatever is in strings and arguments."""
@@ -27,7 +36,7 @@ def test_operations_are_those_of_a_parser() -> None:
         ]
         for document in documents
     ]
-    assert parsed == call("drafts.js", "operationsOf", *([document] for document in documents))
+    assert parsed == call("explorer/drafts.js", "operationsOf", *([document] for document in documents))
 
 
 def test_numbers_have_units_that_people_read() -> None:
@@ -206,25 +215,31 @@ def test_a_service_that_hangs_has_not_answered_in_time() -> None:
     assert "AbortError" == stopped
 
 
-def test_a_late_refusal_of_an_earlier_token_changes_nothing() -> None:
-    """The query is sent again with the token of now, and the connection is not refused."""
+def test_a_query_that_always_fails_is_no_outage() -> None:
+    """The service is down only while no query is answered, so the state does not change with each query."""
     program = """
-    const { token } = await import("./client.js");
-    const { keepAsking } = await import("./live.js");
-    const sent = [];
-    globalThis.service = async (_, { headers }) => {
-      sent.push(headers.get("Authorization"));
-      if (sent.length > 1) return answer({ data: { version: "1" } });
-      token.set("new");
-      return answer({ errors: [{ message: "no" }] }, { status: 401 });
+    const { connection, keepSending } = await import("./live.js");
+    let isDown = false;
+    globalThis.service = async (url) => {
+      if (isDown || url.searchParams.get("query") === "{ refused }") return new Response("<html>", { status: 403 });
+      return answer({ data: { version: "1" } });
     };
-    token.set("old");
+    const states = [];
+    addEventListener("statcore-connection", () => states.push(connection().state));
+    const answered = new Promise((resolve) => keepSending({ query: "{ version }" }, resolve, { every_ms: 10 }));
+    await answered;
     await new Promise((resolve) => {
-      keepAsking({ query: "{ version }" }, ({ response }) => response && resolve(), { every_ms: 10 });
+      let count = 0;
+      keepSending({ query: "{ refused }" }, () => ++count === 5 && resolve(), { every_ms: 40 });
     });
-    return sent;
+    const before = [...states];
+    isDown = true;
+    await new Promise((resolve) => addEventListener("statcore-connection", resolve));
+    isDown = false;
+    await new Promise((resolve) => addEventListener("statcore-connection", resolve));
+    return [before, states];
     """
-    assert ["Bearer old", "Bearer new"] == run_program(program)[:2]
+    assert [["ok"], ["ok", "down", "ok"]] == run_program(program)
 
 
 def test_each_line_that_ended_early_is_stale() -> None:
@@ -248,12 +263,12 @@ def test_each_line_that_ended_early_is_stale() -> None:
 def test_a_part_that_fails_leaves_the_others() -> None:
     """An answer with a good part is good; one that has none, or a query that is not of parts, fails."""
     program = """
-    const { keepAsking } = await import("./live.js");
+    const { keepSending } = await import("./live.js");
     const error = { path: ["part1"], message: "away", extensions: { code: "UnavailableError", retryable: true } };
     const [first, none] = [{ part0: 1, part1: null }, { part0: null, part1: null }];
     const after = (data, hasParts) => {
       globalThis.service = async () => answer({ data, errors: [error] });
-      return new Promise((resolve) => keepAsking({ query: "{ x }" }, resolve, { every_ms: 0, hasParts }));
+      return new Promise((resolve) => keepSending({ query: "{ x }" }, resolve, { every_ms: 0, hasParts }));
     };
     const lives = [await after(first, true), await after(none, true), await after(first, false)];
     return lives.map(({ response, failure }) => [response?.data ?? null, failure ?? null]);
@@ -264,11 +279,11 @@ def test_a_part_that_fails_leaves_the_others() -> None:
 def test_a_refusal_that_passes_is_none() -> None:
     """A query that may be answered later is not refused; the service says when it may be."""
     program = """
-    const { keepAsking } = await import("./live.js");
+    const { keepSending } = await import("./live.js");
     const { refusalOf } = await import("./query_view.js");
     const after = (code, init) => {
       globalThis.service = async () => answer({ errors: [{ message: code, extensions: { code } }] }, init);
-      return new Promise((resolve) => keepAsking({ query: "{ x }" }, resolve));
+      return new Promise((resolve) => keepSending({ query: "{ x }" }, resolve));
     };
     const passing = { status: 429, headers: { "Retry-After": "1" } };
     const lives = [await after("LimitError", passing), await after("LimitError"), await after("UnavailableError")];
@@ -341,18 +356,43 @@ def test_a_row_in_an_outage_has_the_time_of_the_last_confirmation() -> None:
       return new Response(null, { status: 304 });
     };
     return await new Promise((resolve) => {
-      const told = ({ rows }) => {
+      const changed = ({ rows }) => {
         const { item, kept_ms } = rows.get(0);
         if (kept_ms) resolve([item.figures, kept_ms >= confirmed_ms]);
       };
-      new ListWindow(listing, told, { every_ms: 20 });
+      new ListWindow(listing, changed, { every_ms: 20 });
     });
     """
     assert [7, True] == run_program(_LIST + program)
 
 
+def test_earlier_rows_stay_until_there_is_an_answer() -> None:
+    """A list whose order changes in an outage has the rows of the order before, until the service answers."""
+    program = """
+    const first = await new Promise((resolve) => {
+      const list = new ListWindow(listing, (listed) => {
+        list.stop();
+        resolve(listed);
+      });
+    });
+    const good = service;
+    globalThis.service = async () => answer({ errors: [{ message: "away", extensions: { code: "UnavailableError" } }] });
+    const seen = [];
+    await new Promise((resolve) => {
+      const changed = (listed) => {
+        seen.push([listed.isOther, listed.total, listed.rows.size, listed.failure ?? null]);
+        globalThis.service = good;
+        if (!listed.failure) resolve();
+      };
+      new ListWindow({ ...listing, sort: "-id" }, changed, { every_ms: 10, before: first });
+    });
+    return seen;
+    """
+    assert [[True, 1000, 100, "away"], [False, 1000, 100, None]] == run_program(_LIST + program)
+
+
 def test_a_page_that_hangs_ends_and_others_are_loaded() -> None:
-    """While it hangs no other page is asked for; its deadline ends that."""
+    """While it hangs no other page is requested; its deadline ends that."""
     program = """
     const { timeout } = AbortSignal;
     AbortSignal.timeout = (ms) => timeout.call(AbortSignal, ms / 100);
@@ -398,6 +438,20 @@ def test_an_address_that_names_nothing_is_the_first_view() -> None:
     """An empty fragment, or one that is not a path."""
     places = call("state.js", "placeOf", [""], ["#"], ["#content"], ["#/agents"])
     assert [["sessions"], ["sessions"], ["sessions"], ["agents"]] == [place["path"] for place in places]
+
+
+def test_each_kind_of_problem_has_a_sign_and_a_kind_of_its_error() -> None:
+    """No two kinds have the same sign, a kind that the page does not know has another one, and each outage is one."""
+    of_answers = ["missing", "stale", "incomplete", "unavailable", "malformed", "undated", "partial"]
+    kinds = [*of_answers, "outdated", "warning", "info", "error", "blocked"]
+    looks = call("problems.js", "lookOf", *([kind] for kind in kinds))
+    assert len(kinds) == len({look["sign"] for look in looks}) == len({look["word"] for look in looks})
+    outages = [UnavailableError, AccessDeniedError, UntrustedServerError, TimedOutError, ClosedError, ProtocolError]
+    assert {"unavailable"} == set(call("problems.js", "kindOf", [], *([error.__name__] for error in outages)))
+    others = {"InputError": "error", "UnsupportedError": "missing", "MalformedEntryError": "malformed", "NewError": "error"}
+    assert list(others.values()) == call("problems.js", "kindOf", *([code] for code in others))
+    failures = [{"code": "LimitError", "retryAfter_s": 1}, {"code": "LimitError"}, {}]
+    assert ["unavailable", "error", "unavailable"] == call("problems.js", "kindOfFailure", *([each] for each in failures))
 
 
 def test_problems_are_found_at_their_items() -> None:

@@ -23,7 +23,9 @@ ReadEntry: TypeAlias = Callable[[Any, Sequence[Outcome]], tuple[Entry | None, Pr
 class Figures:
     """The figures."""
 
-    cpu_pct: float | None = strawberry.field(description="CPU use in percent of one core; of an agent, of all its cores.")
+    cpu_pct: float | None = strawberry.field(
+        description="CPU use in percent of one core; that of an agent is the sum over its cores."
+    )
     mem_bytes: float | None = strawberry.field(description="Memory in use.")
     accelerator_pct: float | None = strawberry.field(
         description="Use of the accelerators in percent, of the busiest kind if there are several kinds."

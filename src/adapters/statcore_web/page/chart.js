@@ -4,6 +4,7 @@ import { html } from "htm/preact";
 import { useEffect, useRef, useState } from "preact/hooks";
 import uPlot from "uplot";
 import { make } from "./dom.js";
+import { watchTheme } from "./theme.js";
 import { clock, format } from "./units.js";
 
 /**
@@ -48,13 +49,10 @@ export function Chart({ title, lines, unit, range, onZoom }) {
     build();
     const resized = new ResizeObserver(() => plot.current?.setSize(sizeOf(element)));
     resized.observe(element);
-    const scheme = matchMedia("(prefers-color-scheme: dark)");
-    scheme.addEventListener("change", build);
-    addEventListener("statcore-theme", build);
+    const unwatch = watchTheme(build); // the colours are drawn as they are at that time
     return () => {
       resized.disconnect();
-      scheme.removeEventListener("change", build);
-      removeEventListener("statcore-theme", build);
+      unwatch();
       plot.current?.destroy();
       plot.current = undefined;
     };
@@ -187,7 +185,7 @@ function sizeOf(element) {
 }
 
 /**
- * Return the label of a line in the legend: a button that hides and shows the line, if there are others. uPlot hears its click.
+ * Return the label of a line in the legend: a button that hides and shows the line, if there are others. uPlot handles its click.
  * @param {string} label
  * @param {Line[]} lines
  */

@@ -1,4 +1,5 @@
-// A table of many rows, of which only the visible ones are in the document. Arrow keys move through it, Enter opens a row.
+// A table of many rows, of which only the visible ones are in the document. Arrow keys move between the links of its rows, Enter
+// opens a row; a screen reader reads the other cells with its own keys for tables.
 
 import { html } from "htm/preact";
 import { Component } from "preact";
@@ -7,14 +8,16 @@ import { change, hrefOf } from "./state.js";
 
 /** @typedef {import("./list_window.js").Row} Row */
 /** @typedef {import("./list_window.js").Listed} Listed */
+/** @typedef {import("./state.js").Place} Place */
 /** The highest value of each figure in the rows that are loaded. @typedef {Record<string, number>} Highest */
+/** What a cell needs beside its row; `place` is that of the list. @typedef {{highest: Highest, tabindex: number, place: Place}} Context */
 /**
  * A column. `cell` returns what stands there; its links have the given `tabindex`, so that Tab stops at one row only. `sort` is the
  * name that the service sorts by, with `-` in front if the column shows the opposite (an age for a start). `width` is that of a CSS
  * grid, in rem at least. A column with `figure` is shown once a row has that figure. On a phone, where a row has several lines, a
  * column may be hidden ("minor"), beside the id ("side"), wide, or a line by itself.
  * @typedef {{title: string, sort?: string, width: string, isNumber?: boolean, hint?: string, figure?: string,
- *   onPhone?: "minor" | "side" | "wide" | "line", cell: (row: Row, context: {highest: Highest, tabindex: number}) => any}} Column
+ *   onPhone?: "minor" | "side" | "wide" | "line", cell: (row: Row, context: Context) => any}} Column
  */
 
 const ROW_PX = 36;
@@ -25,15 +28,15 @@ const NARROW = "(max-width: 700px)";
 /** How many rows beyond the visible ones are in the document. */
 const AROUND = 8;
 /** Where the user was in lists, by their address: for the way back. @type {Map<string, {top: number, active: number}>} */
-const left = new Map();
+const visited = new Map();
 const KEPT_PLACES = 50;
 
 /**
- * @param {{title: string, object: string, columns: Column[], sort: string, listed: Listed,
- *   show: (first: number, end: number) => void, isOther: boolean}} props `object` begins the address of what a row opens; `show`
- *   is told which rows are visible; `isOther`: the rows are those of an earlier sort or filter
+ * @param {{title: string, object: string, columns: Column[], place: Place, sort: string, listed: Listed,
+ *   show: (first: number, end: number) => void, isOther: boolean}} props `object` begins the address of what a row opens; `place`
+ *   is that of the list; `show` gets the visible rows; `isOther`: the rows are those of an earlier sort or filter
  */
-export function Grid({ title, object, columns: all, sort, listed, show, isOther }) {
+export function Grid({ title, object, columns: all, place, sort, listed, show, isOther }) {
   const { rows, total = 0, at_ms } = listed;
   const frame = useRef(/** @type {HTMLDivElement | null} */ (null));
   const isNarrow = useMedia(NARROW);
@@ -43,20 +46,20 @@ export function Grid({ title, object, columns: all, sort, listed, show, isOther 
   useEffect(() => show(first, Math.max(end, 1)), [first, end, sort, isOther]);
   const { active, setActive, focus, keys } = useKeys(frame, { row_px, covered_px: isNarrow ? 0 : ROW_PX, total, count });
 
-  const address = location.hash;
+  const address = hrefOf(place.path, place.params);
   const restored = useRef("");
   useEffect(() => {
     if (restored.current === address || isOther || !total || !frame.current) return;
     restored.current = address;
-    const place = left.get(address) ?? { top: 0, active: 0 };
-    frame.current.scrollTop = place.top;
-    setActive(place.active);
-    if (left.has(address) && document.activeElement === document.body) focus();
+    const spot = visited.get(address) ?? { top: 0, active: 0 };
+    frame.current.scrollTop = spot.top;
+    setActive(spot.active);
+    if (visited.has(address) && isUnused(document.activeElement)) focus();
   });
   const remember = () => {
     if (restored.current !== address || !frame.current) return;
-    if (left.size > KEPT_PLACES) left.clear();
-    left.set(address, { top: frame.current.scrollTop, active });
+    if (visited.size > KEPT_PLACES) visited.clear();
+    visited.set(address, { top: frame.current.scrollTop, active });
   };
   useEffect(remember, [active]);
   const scroll = () => {
@@ -72,7 +75,7 @@ export function Grid({ title, object, columns: all, sort, listed, show, isOther 
   if (active < total && !numbers.includes(active)) numbers.push(active); // keeps the focus
   const template = { "--columns": columns.map(({ width }) => width).join(" "), "--least": `${leastOf(columns)}rem` };
   return html`<div
-    ref=${frame} class=${`rows ${isOther ? "waiting" : ""}`} role="grid" aria-label=${title} aria-rowcount=${total + 1}
+    ref=${frame} class=${`rows ${isOther ? "waiting" : ""}`} role="table" aria-label=${title} aria-rowcount=${total + 1}
     aria-busy=${isOther || undefined} style=${template} onScroll=${scroll} onKeyDown=${keys}
   >
     <div role="row" class="heading" aria-rowindex="1">
@@ -82,7 +85,7 @@ export function Grid({ title, object, columns: all, sort, listed, show, isOther 
       ${numbers.map(
         (number) => html`<${RowView}
           key=${number} number=${number} row=${rows.get(number)} columns=${columns} object=${object} highest=${highest} scale=${scale}
-          at_ms=${at_ms} row_px=${row_px} isActive=${number === active} choose=${setActive}
+          address=${address} place=${place} at_ms=${at_ms} row_px=${row_px} isActive=${number === active} choose=${setActive}
         />`,
       )}
     </div>
@@ -99,27 +102,24 @@ const leastOf = (columns) =>
     2 * PADDING_REM - GAP_REM,
   );
 
-/**
- * Return the value of `sort` that sorts by a column.
- * @param {string} by the column's own `sort`
- * @param {{isDescending: boolean}} order
- */
-export const sortBy = (by, { isDescending }) =>
-  by.startsWith("-") === isDescending ? by.replace("-", "") : `-${by.replace("-", "")}`;
+/** Return the name and the direction of a text to sort by, such as "-cpu_pct". @param {string} sort */
+const orderOf = (sort) => ({ name: sort.replace(/^-/, ""), isDescending: sort.startsWith("-") });
 
 /**
- * Return whether a list is sorted by a column, and how.
- * @param {string | undefined} by the column's own `sort`
- * @param {string} sort that of the list
+ * Return the value of `sort` that sorts by a column.
+ * @param {string} by the `sort` of the column
+ * @param {{isDescending: boolean}} order
  */
-function orderOf(by, sort) {
-  const isSorted = by?.replace("-", "") === sort.replace("-", "");
-  return { isSorted, isDescending: isSorted && sort === sortBy(by ?? "", { isDescending: true }) };
+export function sortBy(by, { isDescending }) {
+  const column = orderOf(by);
+  return `${column.isDescending === isDescending ? "" : "-"}${column.name}`;
 }
 
 /** @param {{column: Column, sort: string}} props */
 function Heading({ column: { title, sort: by, isNumber, hint }, sort }) {
-  const { isSorted, isDescending } = orderOf(by, sort);
+  const [column, list] = [orderOf(by ?? ""), orderOf(sort)];
+  const isSorted = column.name === list.name;
+  const isDescending = column.isDescending !== list.isDescending;
   // Numbers begin with the highest, which people look for; a second click turns the order.
   const next = by && sortBy(by, { isDescending: isSorted ? !isDescending : Boolean(isNumber) });
   const arrow = isSorted ? html`<span aria-hidden="true"> ${isDescending ? "↓" : "↑"}</span>` : null;
@@ -132,7 +132,7 @@ function Heading({ column: { title, sort: by, isNumber, hint }, sort }) {
 /**
  * A row, which is made again only if something in it changes: rows that stay in view while others are scrolled do not.
  * @extends {Component<{number: number, row: Row | undefined, columns: Column[], object: string, highest: Highest, scale: string,
- *   at_ms: number | undefined, row_px: number, isActive: boolean, choose: (number: number) => void}>}
+ *   address: string, place: Place, at_ms: number | undefined, row_px: number, isActive: boolean, choose: (number: number) => void}>}
  */
 class RowView extends Component {
   /** @param {RowView["props"]} next */
@@ -143,13 +143,14 @@ class RowView extends Component {
       next.isActive !== now.isActive ||
       next.columns !== now.columns ||
       next.scale !== now.scale ||
+      next.address !== now.address ||
       next.at_ms !== now.at_ms ||
       next.row_px !== now.row_px
     );
   }
 
   render() {
-    const { number, row, columns, object, highest, row_px, isActive, choose } = this.props;
+    const { number, row, columns, object, highest, place, row_px, isActive, choose } = this.props;
     const tabindex = isActive ? 0 : -1;
     const style = { transform: `translateY(${number * row_px}px)`, height: `${row_px}px` };
     return html`<div
@@ -159,16 +160,16 @@ class RowView extends Component {
       ${
         row
           ? columns.map(
-              (column, place) => html`<div
-                key=${column.title} role=${place ? "gridcell" : "rowheader"} data-title=${column.title}
+              (column, position) => html`<div
+                key=${column.title} role=${position ? "cell" : "rowheader"} data-title=${column.title}
                 class=${`${column.isNumber ? "number" : ""} ${column.onPhone ?? ""}`}
               >${
-                place
-                  ? column.cell(row, { highest, tabindex })
+                position
+                  ? column.cell(row, { highest, tabindex, place })
                   : html`<a href=${hrefOf(["object", object, row.id])} tabindex=${tabindex} title=${row.id}>${row.id}</a>`
               }</div>`,
             )
-          : html`<div role="gridcell" class="faint" tabindex="-1">Loading…</div>`
+          : html`<div role="cell" class="faint" tabindex="-1">Loading…</div>`
       }
     </div>`;
   }
@@ -195,6 +196,9 @@ function useVisible(frame, row_px) {
   return { ...visible, measure };
 }
 
+/** Return whether the focus is where the page put it, not where the user did. @param {Element | null} focused */
+const isUnused = (focused) => focused === document.body || Boolean(focused?.matches("main h2"));
+
 /**
  * Return the row that has or gets the focus, functions that set it and focus it, and a handler of keys that move it (a hook).
  * @param {{current: HTMLElement | null}} frame
@@ -214,7 +218,7 @@ function useKeys(frame, { row_px, covered_px, total, count }) {
   const follow = () => {
     const [box, focused] = [frame.current, document.activeElement];
     if (!box || !isMoving.current || active !== newest.current) return;
-    const isFree = focused === document.body || box.contains(focused); // not in a field that was chosen since
+    const isFree = isUnused(focused) || box.contains(focused); // not in a field that was chosen since
     /** @type {HTMLElement | null} */
     const target = isFree ? box.querySelector("[data-active] [tabindex]") : null;
     isFocusing.current = true;

@@ -18,7 +18,7 @@ export function HealthView() {
   const { response, failure, at_ms } = useLive({ query: QUERY });
   const data = response?.data;
   return html`<section class="health" aria-labelledby="view-title">
-    <h2 id="view-title">Health</h2>
+    <h2 id="view-title" tabindex="-1">Health</h2>
     ${
       failure &&
       html`<p class="notice" role="status">
@@ -33,7 +33,7 @@ export function HealthView() {
 function Answer({ data: { version, schema_version, health, limits, plugins } }) {
   return html`
     <p>statcore ${version}, schema ${schema_version} · <a href="metrics">Metrics of the service</a> · <a href="explorer">Query explorer</a></p>
-    <h3 class="of">Ports</h3>
+    <h3 class="part-title">Ports</h3>
     <div role="status">
     <ul class="cards">
       ${(health?.ports ?? []).map(
@@ -44,20 +44,20 @@ function Answer({ data: { version, schema_version, health, limits, plugins } }) 
       )}
     </ul>
     </div>
-    <h3 class="of">Plugins</h3>
+    <h3 class="part-title">Plugins</h3>
     <ul class="cards">
       ${(plugins ?? []).map(
         (
-          /** @type {Plugin} */ { name, distribution, version: of, status, offers, error, remedy },
+          /** @type {Plugin} */ { name, distribution, version: installed, status, offers, error, remedy },
         ) => html`<li key=${`${distribution} ${name}`}>
-          <b>${name}</b> <span class="faint">${distribution} ${of}</span>
+          <b>${name}</b> <span class="faint">${distribution} ${installed}</span>
           ${status === "ok" ? html` <span class="good"><span aria-hidden="true">●</span> ok</span>` : html` <${Mark} wrong=${{ kind: status, message: error ?? HIDDEN }} />`}
           ${[...Map.groupBy(offers, (text) => text.slice(0, text.lastIndexOf(" ")))].map(offered)}
           ${status !== "ok" && html`<p>${error ?? HIDDEN} ${remedy}</p>`}
         </li>`,
       )}
     </ul>
-    <h3 class="of">Limits</h3>
+    <h3 class="part-title">Limits</h3>
     <table>
       <thead><tr><th scope="col">Limit</th><th scope="col">Value</th></tr></thead>
       <tbody>

@@ -4,8 +4,8 @@ import { html } from "htm/preact";
 import { useEffect, useRef, useState } from "preact/hooks";
 import { Grid, sortBy } from "./grid.js";
 import { ListWindow } from "./list_window.js";
-import { Mark, sentence, since } from "./problems.js";
-import { change, go, hrefOf, place, usePlace } from "./state.js";
+import { kindOfFailure, Mark, sentence, since } from "./problems.js";
+import { change, currentPlace, go, hrefOf, usePlace } from "./state.js";
 
 /** @typedef {import("./list_window.js").Listed} Listed */
 /** @typedef {import("./grid.js").Column} Column */
@@ -16,15 +16,11 @@ import { change, go, hrefOf, place, usePlace } from "./state.js";
  */
 
 const TYPING_PAUSE_MS = 250;
-/**
- * How errors that are no outage look, by their codes: mistakes in the search or the address, and what the service cannot know.
- * @type {Record<string, string>}
- */
-const KINDS = { InputError: "error", UnsupportedError: "missing" };
 
 /** @param {{kind: ListKind}} props */
 export function ListView({ kind }) {
-  const { params } = usePlace();
+  const place = usePlace();
+  const { params } = place;
   const sort = params.get("sort") ?? kind.sort;
   const search = params.get("q") ?? "";
   const owners = params.getAll("filter");
@@ -32,16 +28,16 @@ export function ListView({ kind }) {
   const { listed, show, isOther } = useList(kind, sort, filters);
   return html`<section class="list" aria-labelledby="view-title">
     <div class="bar">
-      <h2 id="view-title">${kind.title} <${Count} listed=${listed} /></h2>
+      <h2 id="view-title" tabindex="-1">${kind.title} <${Count} listed=${listed} /></h2>
       <${Search} search=${search} />
       ${owners.map((filter) => html`<${Filter} key=${filter} filter=${filter} />`)}
       <${SortChoice} kind=${kind} sort=${sort} />
     </div>
-    <${Freshness} listed=${listed} />
+    <${Freshness} listed=${listed} isOther=${isOther} />
     ${
       listed.total === 0 && !isOther
         ? html`<p class="empty">${filters.length ? "Nothing matches the search and the filters." : `There are no ${kind.title.toLowerCase()}.`}</p>`
-        : html`<${Grid} title=${kind.title} object=${kind.object} columns=${kind.columns} sort=${sort} listed=${listed} show=${show} isOther=${isOther} />`
+        : html`<${Grid} title=${kind.title} object=${kind.object} columns=${kind.columns} place=${place} sort=${sort} listed=${listed} show=${show} isOther=${isOther} />`
     }
   </section>`;
 }
@@ -57,12 +53,12 @@ function useList({ field, id, fields }, sort, filters) {
   const [state, setState] = useState(/** @type {{key: string, listed: Listed}} */ ({ key, listed: { rows: new Map() } }));
   const list = useRef(/** @type {ListWindow | undefined} */ (undefined));
   useEffect(() => {
-    const made = new ListWindow(listing, (listed) => setState({ key, listed }));
+    const made = new ListWindow(listing, (listed) => setState({ key, listed }), { before: state.listed });
     list.current = made;
     return () => made.stop();
   }, [key]);
   const show = (/** @type {number} */ first, /** @type {number} */ end) => list.current?.show(first, end);
-  return { listed: state.listed, show, isOther: state.key !== key };
+  return { listed: state.listed, show, isOther: state.key !== key || Boolean(state.listed.isOther) };
 }
 
 /** @param {{listed: Listed}} props */
@@ -70,10 +66,11 @@ function Count({ listed: { total } }) {
   return total === undefined ? null : html`<span class="count">${total.toLocaleString("en")}</span>`;
 }
 
-/** @param {{listed: Listed}} props */
-function Freshness({ listed: { at_ms, failure, code } }) {
+/** @param {{listed: Listed, isOther: boolean}} props */
+function Freshness({ listed, isOther }) {
+  const { at_ms, failure } = listed;
   if (!failure) return null;
-  const kind = KINDS[code ?? ""] ?? (at_ms === undefined ? "unavailable" : "outdated");
+  const kind = at_ms === undefined || isOther ? kindOfFailure(listed) : "outdated";
   return html`<p class="notice" role="status">
     <${Mark} wrong=${{ kind, message: failure }} /> ${sentence(failure)} ${since(at_ms)}
   </p>`;
@@ -83,35 +80,43 @@ function Freshness({ listed: { at_ms, failure, code } }) {
 function Search({ search }) {
   const timer = useRef(0);
   const input = useRef(/** @type {HTMLInputElement | null} */ (null));
+  const written = useRef(search); // by this field; the user may have typed more since
   useEffect(() => {
-    if (input.current && document.activeElement !== input.current) input.current.value = search;
+    if (!input.current || search === written.current) return;
+    clearTimeout(timer.current);
+    input.current.value = written.current = search;
   }, [search]);
+  useEffect(() => () => clearTimeout(timer.current), []);
   useEffect(() => {
     const slash = (/** @type {KeyboardEvent} */ event) => {
-      if (event.key !== "/" || event.ctrlKey || event.altKey || event.metaKey || isTypedInto(event.target)) return;
+      if (event.key !== "/" || event.ctrlKey || event.altKey || event.metaKey || isEntry(event.target)) return;
       event.preventDefault();
       input.current?.select();
     };
     addEventListener("keydown", slash);
     return () => removeEventListener("keydown", slash);
   }, []);
-  const typed = () => {
+  const write = () => {
+    written.current = input.current?.value.trim() ?? "";
+    change({ q: written.current }, { replace: true });
+  };
+  const wait = () => {
     clearTimeout(timer.current);
-    timer.current = setTimeout(() => change({ q: input.current?.value.trim() }, { replace: true }), TYPING_PAUSE_MS);
+    timer.current = setTimeout(write, TYPING_PAUSE_MS);
   };
   return html`<input
-    ref=${input} type="search" aria-label="Search ids and owners" placeholder="Search ids and owners" defaultValue=${search} onInput=${typed}
+    ref=${input} type="search" aria-label="Search ids and owners" placeholder="Search ids and owners" defaultValue=${search} onInput=${wait}
     aria-keyshortcuts="/" title="Press / to search, Escape to see all"
   />`;
 }
 
-/** @param {EventTarget | null} target */
-const isTypedInto = (target) => target instanceof Element && target.matches("input, select, textarea, dialog *");
+/** Return whether keys are meant for a field or a dialog. @param {EventTarget | null} target */
+const isEntry = (target) => target instanceof Element && target.matches("input, select, textarea, dialog *");
 
 /** @param {{filter: string}} props */
 function Filter({ filter }) {
   const remove = () => {
-    const { path, params } = place();
+    const { path, params } = currentPlace();
     params.delete("filter", filter);
     go(hrefOf(path, params));
   };
@@ -122,16 +127,17 @@ function Filter({ filter }) {
 }
 
 /**
- * A link that shows the objects of an owner only; on the place where it stands, so another filter stays.
- * @param {{label: string, id: string | null | undefined, tabindex?: number}} props `label`: "user_id" or "project_id"
+ * A link that shows the objects of an owner only, with the other filters of the place where it stands.
+ * @param {{label: string, id: string | null | undefined, place: import("./state.js").Place, tabindex?: number}} props `label`:
+ *   "user_id" or "project_id"
  */
-export function OwnerLink({ label, id, tabindex }) {
+export function OwnerLink({ label, id, place: { path, params }, tabindex }) {
   if (!id) return html`<span class="faint" title="The owner is not known, or there are several">—</span>`;
-  const { path, params } = place();
   const filter = `${label}=${id}`;
-  params.delete("filter", filter);
-  params.append("filter", filter);
-  return html`<a href=${hrefOf(path, params)} tabindex=${tabindex} title=${`Show only those of ${label.replace(/_id$/, "")} ${id}`}>${id}</a>`;
+  const filtered = new URLSearchParams(params);
+  filtered.delete("filter", filter);
+  filtered.append("filter", filter);
+  return html`<a href=${hrefOf(path, filtered)} tabindex=${tabindex} title=${`Show only those of ${label.replace(/_id$/, "")} ${id}`}>${id}</a>`;
 }
 
 /** @param {{kind: ListKind, sort: string}} props */

@@ -1,7 +1,7 @@
-// The part of a long list that is in view: which pages to ask for, their rows, and what to forget.
+// The part of a long list that is in view: which pages to request, their rows, and what to forget.
 
 import { keptSince, withKept } from "./kept.js";
-import { keepAsking, REFRESH_MS } from "./live.js";
+import { keepSending, REFRESH_MS } from "./live.js";
 import { wrongByItem } from "./problems.js";
 
 /** @typedef {import("./live.js").Live} Live */
@@ -17,14 +17,17 @@ import { wrongByItem } from "./problems.js";
  * @typedef {Known & {id: string, wrong: Wrong[], isOld: boolean, kept_ms?: number}} Row
  */
 /**
- * A page. The first page in view is refreshed again and again. Each answer names the cursor of the next page, so every other page
- * in view is requested once after each answer to the page before it. `isWaiting`: a request was sent and has no answer yet.
+ * A page of rows. A page begins after the cursor `after`, which the answer to the page before it contains. So only the first page in
+ * view is refreshed by a timer; each answer to a page makes the list request the next page in view. `isWaiting`: a request was sent
+ * and has no answer yet.
  * @typedef {{rows: Row[], live?: Live, after?: string, isFirst: boolean, isWaiting: boolean, stop?: () => void}} ListPage
  */
 /**
  * What is known of a list: the number of its rows (undefined before the first answer), those rows that are loaded by their
- * number, when the service last confirmed them, and why the newest request failed.
- * @typedef {{total?: number, rows: Map<number, Row>, at_ms?: number, failure?: string, code?: string}} Listed
+ * number, when the service last confirmed them, and why the newest request failed. `isOther`: the rows are those of an earlier sort
+ * or filter, which stay until there is an answer.
+ * @typedef {{total?: number, rows: Map<number, Row>, at_ms?: number, failure?: string, code?: string, retryAfter_s?: number,
+ *   isOther?: boolean}} Listed
  */
 
 const PAGE = 100;
@@ -35,7 +38,7 @@ const KEPT_PAGES = 8;
 const MOST_SKIPPED = 100;
 
 export class ListWindow {
-  /** @type {Map<number, ListPage>} the pages by number; those that are asked for can be stopped */
+  /** @type {Map<number, ListPage>} the pages by number; those with `stop` are requested */
   #pages = new Map();
   /** @type {(string | undefined)[]} where each page begins, as far as known; the first needs no cursor */
   #cursors = [undefined];
@@ -50,13 +53,14 @@ export class ListWindow {
 
   /**
    * @param {Listing} listing
-   * @param {(listed: Listed) => void} tell is called after each change
-   * @param {{every_ms?: number}} [options]
+   * @param {(listed: Listed) => void} onChange is called after each change
+   * @param {{every_ms?: number, before?: Listed}} [options] `before`: what is known of an earlier listing
    */
-  constructor(listing, tell, { every_ms = REFRESH_MS } = {}) {
+  constructor(listing, onChange, { every_ms = REFRESH_MS, before } = {}) {
     this.listing = listing;
-    this.tell = tell;
+    this.onChange = onChange;
     this.every_ms = every_ms;
+    this.before = before;
     this.show(0, 1);
   }
 
@@ -80,11 +84,11 @@ export class ListWindow {
   #load() {
     // While the user scrolls on, one request at a time: the service works on each to its end, even if it is aborted here.
     const unneeded = [...this.#pages].filter(([number]) => !this.#needed.includes(number)).map(([, page]) => page);
-    if ([...unneeded, this.#skip].some((asked) => asked?.isWaiting)) return;
+    if ([...unneeded, this.#skip].some((request) => request?.isWaiting)) return;
     unneeded.forEach(halt);
     for (const [place, number] of this.#needed.entries()) {
       const isKnown = number === 0 || this.#cursors[number] !== undefined;
-      if (isKnown) this.#ask(number, place === 0);
+      if (isKnown) this.#request(number, place === 0);
       if (place === 0) this.#skipTo(isKnown ? undefined : number); // its answer says where the next page begins
     }
     this.#forget();
@@ -94,14 +98,14 @@ export class ListWindow {
    * @param {number} number
    * @param {boolean} isFirst
    */
-  #ask(number, isFirst) {
+  #request(number, isFirst) {
     const after = this.#cursors[number];
     const page = this.#pages.get(number) ?? { rows: [], isFirst, isWaiting: false };
     if (page.stop && page.after === after && page.isFirst === isFirst) return;
     halt(page);
     Object.assign(page, { after, isFirst, isWaiting: true });
     this.#pages.set(number, page);
-    page.stop = keepAsking(requestOf(this.listing, PAGE, after, true), (live) => this.#hear(number, page, live), {
+    page.stop = keepSending(requestOf(this.listing, PAGE, after, true), (live) => this.#take(number, page, live), {
       every_ms: isFirst ? this.every_ms : 0,
       before: page.live,
     });
@@ -112,7 +116,7 @@ export class ListWindow {
    * @param {ListPage} page
    * @param {Live} live
    */
-  #hear(number, page, live) {
+  #take(number, page, live) {
     const list = live.response?.data?.[this.listing.field];
     if (live.response !== page.live?.response && list) {
       page.rows = rowsOf(live, this.listing, page);
@@ -124,13 +128,13 @@ export class ListWindow {
     if (!live.failure) {
       this.#at_ms = live.at_ms;
       const next = this.#pages.get(number + 1);
-      if (next) halt(next); // it is asked for again where it is needed
+      if (next) halt(next); // it is requested again where it is needed
     }
     this.#load();
-    this.#tell();
+    this.#report();
   }
 
-  #tell() {
+  #report() {
     /** @type {Map<number, Row>} */
     const rows = new Map();
     for (const [number, page] of this.#pages) {
@@ -138,7 +142,10 @@ export class ListWindow {
     }
     const lives = [this.#skip?.live, ...this.#needed.map((number) => this.#pages.get(number)?.live)];
     const failed = lives.find((live) => live?.failure);
-    this.tell({ total: this.#total, rows, at_ms: this.#at_ms, failure: failed?.failure, code: failed?.code });
+    const isOther = this.#total === undefined && this.before?.total !== undefined;
+    const known = isOther ? this.before : { total: this.#total, rows, at_ms: this.#at_ms };
+    const { failure, code, retryAfter_s } = failed ?? {};
+    this.onChange({ rows, ...known, isOther, failure, code, retryAfter_s });
   }
 
   /**
@@ -154,21 +161,21 @@ export class ListWindow {
     this.#skip = undefined;
     if (!target) return;
     const request = requestOf(this.listing, (target - known) * PAGE, this.#cursors[known], false);
-    const hear = (/** @type {Live} */ live) => {
+    const take = (/** @type {Live} */ live) => {
       const list = live.response?.data?.[this.listing.field];
       if (this.#skip) Object.assign(this.#skip, { live, isWaiting: false });
       if (list?.next_cursor) this.#cursors[target] = list.next_cursor;
       else if (list) this.#total = list.total_count; // the list has become shorter
       if (live.code === "LimitError" && !live.retryAfter_s) this.#mostSkipped = Math.max(1, (target - known) >> 1);
       this.#load();
-      this.#tell();
+      this.#report();
     };
-    this.#skip = { target, isWaiting: true, stop: keepAsking(request, hear, { every_ms: 0 }) };
+    this.#skip = { target, isWaiting: true, stop: keepSending(request, take, { every_ms: 0 }) };
   }
 
   #forget() {
     const middle = this.#needed[0] ?? 0;
-    // The nearest stay, and with them all that are asked for.
+    // The nearest stay, and with them all that are requested.
     const far = [...this.#pages.keys()].sort((a, b) => Math.abs(a - middle) - Math.abs(b - middle)).slice(KEPT_PAGES);
     for (const number of far) this.#pages.delete(number);
   }

@@ -1,7 +1,7 @@
 // Queries that are sent again and again, and the state of the connection. A failed request never removes the last good answer.
 
 import { useEffect, useState } from "preact/hooks";
-import { poll, token } from "./client.js";
+import { poll } from "./client.js";
 
 /** @typedef {import("./client.js").Request} Request */
 /** @typedef {import("./client.js").Response} Response */
@@ -35,13 +35,16 @@ export const REFRESH_MS = 5000;
 const CONNECTION = "statcore-connection";
 const NOW = "statcore-now";
 /** @type {Connection} */
-let connection = { state: "connecting", since_ms: Date.now() };
+let newest = { state: "connecting", since_ms: Date.now() };
+
+/** Return the state of the connection. */
+export const connection = () => newest;
 
 /** @param {Omit<Connection, "since_ms">} next */
 function setConnection(next) {
-  if (next.state === connection.state && next.failure === connection.failure) return;
-  const since_ms = next.state === connection.state ? connection.since_ms : Date.now();
-  connection = { ...next, since_ms };
+  if (next.state === newest.state && next.failure === newest.failure) return;
+  const since_ms = next.state === newest.state ? newest.since_ms : Date.now();
+  newest = { ...next, since_ms };
   dispatchEvent(new Event(CONNECTION));
 }
 
@@ -50,9 +53,9 @@ function setConnection(next) {
  * @returns {Connection}
  */
 export function useConnection() {
-  const [now, setNow] = useState(connection);
+  const [now, setNow] = useState(newest);
   useEffect(() => {
-    const read = () => setNow(connection);
+    const read = () => setNow(connection());
     read();
     addEventListener(CONNECTION, read);
     return () => removeEventListener(CONNECTION, read);
@@ -60,41 +63,50 @@ export function useConnection() {
   return now;
 }
 
-/** Send all live queries now: after a new token, or when the user does not want to wait. */
-export function refreshAll() {
-  if (connection.state === "refused") setConnection({ state: "connecting" });
-  dispatchEvent(new Event(NOW));
-}
+/** Send all live queries now, when the user does not want to wait. */
+export const refreshAll = () => dispatchEvent(new Event(NOW));
 
-/** @param {Outcome} outcome */
-function hear({ status, failure, secret }) {
-  if (status === 401 && secret !== token.get()) return; // another token was given since
-  if (status === 401) setConnection({ state: "refused" });
-  else if (failure) setConnection({ state: navigator.onLine ? "down" : "offline", failure });
-  else setConnection({ state: "ok" });
+/** When the service last answered any query. */
+let answered_ms = Number.NEGATIVE_INFINITY;
+
+/**
+ * Set the connection after a request. A query that fails again and again, such as one that a proxy refuses, is no outage while
+ * others are answered.
+ * @param {Outcome} outcome
+ * @param {number} before_ms the time of the outcome before it of the same query
+ */
+function connectionAfter({ status, failure }, before_ms) {
+  if (status === 401) return setConnection({ state: "refused" });
+  if (!failure) {
+    answered_ms = Date.now();
+    return setConnection({ state: "ok" });
+  }
+  if (!navigator.onLine) setConnection({ state: "offline", failure });
+  else if (answered_ms <= before_ms) setConnection({ state: "down", failure });
 }
 
 // ---- Queries
 
 /**
  * Send a request until it is stopped: at once, then `every_ms` after each answer. It waits while the page is hidden or offline,
- * and while the service wants another token. Offline is a page whose request failed while the browser has no network: a service on
+ * and after the service refused the token. Offline is a page whose request failed while the browser has no network: a service on
  * the same machine answers without one.
  * @param {Request} request
- * @param {(live: Live) => void} tell is called after each answer that changes something
+ * @param {(live: Live) => void} onChange is called after each answer
  * @param {Refresh & {before?: Live}} [options] `before`: what is known of an earlier request, whose response is shown until there
  *   is one
  * @returns {() => void} stops it
  */
-export function keepAsking(request, tell, { every_ms = REFRESH_MS, fresh, hasParts = false, before } = {}) {
+export function keepSending(request, onChange, { every_ms = REFRESH_MS, fresh, hasParts = false, before } = {}) {
   const controller = new AbortController();
   const { signal } = controller;
   /** @type {Live} */
   let live = { ...before, request, failure: undefined, code: undefined, retryAfter_s: undefined };
   let isRunning = false;
   let timer = 0;
+  let outcome_ms = Date.now() - REFRESH_MS; // an answer to others in that time says that the service works
 
-  async function ask() {
+  async function sendNow() {
     clearTimeout(timer);
     if (isRunning || document.hidden) return;
     isRunning = true;
@@ -102,18 +114,16 @@ export function keepAsking(request, tell, { every_ms = REFRESH_MS, fresh, hasPar
       const sent = fresh ? { ...request, variables: { ...request.variables, ...fresh() } } : request;
       const isSame = JSON.stringify(live.sent) === JSON.stringify(sent);
       const outcome = await poll(sent, { signal, earlier: isSame ? live.outcome : undefined });
-      hear(outcome);
-      const next = after(live, { request, sent }, outcome, hasParts);
-      const isNews = next.response !== live.response || next.failure !== live.failure || next.at_ms !== live.at_ms;
-      live = next;
-      if (isNews) tell(live);
+      connectionAfter(outcome, outcome_ms);
+      outcome_ms = Date.now();
+      live = after(live, { request, sent }, outcome, hasParts);
+      onChange(live);
       const isLacking =
         live.failure || (hasParts && outcome.response?.errors?.some((error) => error.extensions?.retryable));
       const wait_ms = Math.max(every_ms || (isLacking ? REFRESH_MS : 0), (outcome.retryAfter_s ?? 0) * 1000);
-      const isRefused = outcome.status === 401 && outcome.secret === token.get();
-      const isFinal = isRefused || live.code === "InputError"; // the same request is refused again
+      const isFinal = outcome.status === 401 || live.code === "InputError"; // the same request is refused again
       const isOffline = outcome.failure && !navigator.onLine;
-      if (wait_ms && !isFinal && !isOffline) timer = setTimeout(ask, wait_ms);
+      if (wait_ms && !isFinal && !isOffline) timer = setTimeout(sendNow, wait_ms);
     } catch (error) {
       if (!signal.aborted) throw error;
     } finally {
@@ -122,12 +132,12 @@ export function keepAsking(request, tell, { every_ms = REFRESH_MS, fresh, hasPar
   }
 
   const wake = () => {
-    if (every_ms || live.failure || live.answered !== request) ask();
+    if (every_ms || live.failure || live.answered !== request) sendNow();
   };
   document.addEventListener("visibilitychange", wake, { signal });
   for (const name of ["offline", "online"]) addEventListener(name, wake, { signal }); // shows at once whether the service answers
-  addEventListener(NOW, ask, { signal });
-  ask();
+  addEventListener(NOW, sendNow, { signal });
+  sendNow();
   return () => {
     controller.abort();
     clearTimeout(timer);
@@ -164,7 +174,7 @@ export function useLive(request, { every_ms, fresh, hasParts, isPaused = false }
   const [live, setLive] = useState(/** @type {Live} */ ({ request }));
   const key = JSON.stringify(request);
   useEffect(
-    () => (isPaused ? undefined : keepAsking(request, setLive, { every_ms, fresh, hasParts, before: live })),
+    () => (isPaused ? undefined : keepSending(request, setLive, { every_ms, fresh, hasParts, before: live })),
     [key, every_ms, isPaused],
   );
   return JSON.stringify(live.request) === key ? live : { ...live, request, failure: undefined, code: undefined };

@@ -2,9 +2,9 @@
 
 import { html } from "htm/preact";
 import { useMemo } from "preact/hooks";
+import { CopyButton } from "./copy_button.js";
 import { toJson } from "./json.js";
 import { kindOf, Mark } from "./problems.js";
-import { CopyButton } from "./result_chart.js";
 import { format } from "./units.js";
 
 const NO_STATISTICS = { kind: "missing", message: "It has no live statistics." };
@@ -20,8 +20,8 @@ export function LiveEntry({ item, error }) {
   const lacking = error ? { kind: kindOf(error.extensions?.code ?? ""), message: error.message } : NO_STATISTICS;
   const text = toJson(entry, 2);
   const names = [...new Set(rows.flatMap(({ fields }) => Object.keys(fields)))];
-  return html`<section class="entry" aria-labelledby="entry-title">
-    <h3 id="entry-title" class="of">Live entry, as stored</h3>
+  return html`<section aria-labelledby="entry-title">
+    <h3 id="entry-title" class="part-title">Live entry, as stored</h3>
     ${
       !entry
         ? html`<p><${Mark} wrong=${lacking} /> ${lacking.message}</p>`
@@ -79,7 +79,7 @@ function rowsOf(entry, within = "") {
  */
 function cell(value, name, { unit_hint }) {
   if (value === undefined || value === null)
-    return html`<span class="faint" title=${value === null ? "It means nothing here, or cannot be read" : "Not stored"}>—</span>`;
+    return html`<span class="faint" title=${value === null ? "Not meaningful for this metric, or unreadable" : "Not stored"}>—</span>`;
   const isBytes = unit_hint === "bytes" && name !== "pct" && !Number.isNaN(Number(value));
   return isBytes ? html`<span title=${format(Number(value), "bytes")}>${value}</span>` : String(value);
 }

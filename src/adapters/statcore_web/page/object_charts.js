@@ -23,10 +23,10 @@ const FIRST_METRICS = ["cpu_util", "mem"];
 const hasPct = (querier) => Boolean(fieldOf(querier, VALUE_TYPE)?.choices.includes("pct"));
 
 /**
- * @param {{label: string, selected: Selected[], own: string[]}} props `label`: the field of queriers that selects the object; `own`:
- *   the metrics that are shown while the backend does not say which it has
+ * @param {{label: string, selected: Selected[], stored: string[]}} props `label`: the field of queriers that selects the object;
+ *   `stored`: the metrics of its live entry, which are shown while the backend does not say which it has
  */
-export function ObjectCharts({ label, selected, own }) {
+export function ObjectCharts({ label, selected, stored }) {
   const range = useTimeRange();
   const isPct = usePlace().params.get("as") === "pct";
   const { response, failure } = useLive({ query: `{ queriers ${QUERIER} }` }, { every_ms: 0 });
@@ -55,16 +55,16 @@ export function ObjectCharts({ label, selected, own }) {
       selected.length > 0 &&
       queriers.map(
         (querier) =>
-          html`<${QuerierCharts} key=${querier.name} querier=${querier} label=${label} selected=${selected} own=${own} range=${range} isPct=${isPct} />`,
+          html`<${QuerierCharts} key=${querier.name} querier=${querier} label=${label} selected=${selected} stored=${stored} range=${range} isPct=${isPct} />`,
       )
     }`;
 }
 
-/** @param {{querier: Querier, label: string, selected: Selected[], own: string[], range: TimeRange, isPct: boolean}} props */
-function QuerierCharts({ querier, label, selected, own, range, isPct }) {
+/** @param {{querier: Querier, label: string, selected: Selected[], stored: string[], range: TimeRange, isPct: boolean}} props */
+function QuerierCharts({ querier, label, selected, stored, range, isPct }) {
   const { metrics, failure } = useMetrics(querier);
   const [first] = selected; // a form has one value for a field
-  const titles = fieldOf(querier, METRIC) ? ordered(metrics ?? own) : [""];
+  const titles = fieldOf(querier, METRIC) ? ordered(metrics ?? stored) : [""];
   const charts = titles.map((metric) => {
     const parts = partsOf(querier, metric, selected, label, isPct);
     const fields = { [`field.${METRIC}`]: metric, [`field.${label}`]: first?.value };
@@ -79,7 +79,7 @@ function QuerierCharts({ querier, label, selected, own, range, isPct }) {
     />`;
   });
   return html`<section aria-label=${querier.summary}>
-    <h3 class="of" title=${querier.name}>${querier.summary}</h3>
+    <h3 class="part-title" title=${querier.name}>${querier.summary}</h3>
     ${failure && html`<p class="notice" role="status">Its metrics are not known: ${failure}</p>`}
     ${metrics?.length === 0 && html`<p class="faint">The metric backend has no metrics of this kind.</p>`}
     <div class="charts">${charts}</div>

@@ -2,13 +2,13 @@
 
 import { html } from "htm/preact";
 import { useRef } from "preact/hooks";
+import { CopyButton } from "./copy_button.js";
 import { FIGURE_FIELDS, FIGURES } from "./figures.js";
 import { keptSince, withKept } from "./kept.js";
 import { useLive } from "./live.js";
 import { LiveEntry } from "./live_entry.js";
 import { ObjectCharts } from "./object_charts.js";
-import { errorAt, LOOKS, sentence, since, wrongAt } from "./problems.js";
-import { CopyButton } from "./result_chart.js";
+import { errorAt, lookOf, sentence, since, wrongAt } from "./problems.js";
 import { hrefOf } from "./state.js";
 import { clock, duration, exact, format } from "./units.js";
 
@@ -94,17 +94,17 @@ function OneObject({ kind, id }) {
   const known = useKnown(live, field);
   const { item } = known;
   const selected = kind.selected(id, item);
-  const own = kind.label === "agent_id" ? [] : Object.keys(item?.live_stat ?? {}); // an agent's are of its parts
+  const stored = kind.label === "agent_id" ? [] : Object.keys(item?.live_stat ?? {}); // an agent's are of its parts
   return html`<section class="object" aria-labelledby="view-title">
     <div class="bar">
-      <h2 id="view-title">${kind.title} <span class="id">${id}</span></h2>
+      <h2 id="view-title" tabindex="-1">${kind.title} <span class="id">${id}</span></h2>
       <${CopyButton} text=${id} what="id" /> <a href=${hrefOf([kind.list])}>All ${kind.list}</a>
     </div>
     <${Problems} kind=${kind} live=${live} kept_ms=${keptSince(known)} />
     ${item && html`<${Facts} item=${item} kind=${kind} id=${id} />`}
     ${item && !selected.length && html`<p class="faint">This endpoint has no sessions.</p>`}
     ${selected.length > MOST_SESSIONS && html`<p class="faint">Charts show ${MOST_SESSIONS} of ${selected.length} sessions.</p>`}
-    <${ObjectCharts} label=${kind.label} selected=${selected.slice(0, MOST_SESSIONS)} own=${own} />
+    <${ObjectCharts} label=${kind.label} selected=${selected.slice(0, MOST_SESSIONS)} stored=${stored} />
     <${LiveEntry} item=${item} error=${errorAt(live.response, field, "live_stat")} />
   </section>`;
 }
@@ -147,7 +147,7 @@ function Problems({ kind, live: { response, failure, at_ms }, kept_ms }) {
   return html`<div role="status" class="problems">
     ${unique.map(
       ({ kind: what, message }) => html`<p key=${what + message} class=${`notice ${what}`}>
-        <span aria-hidden="true">${LOOKS[what]?.mark ?? "!"}</span> <b>${LOOKS[what]?.word ?? what}</b>: ${message}
+        <span aria-hidden="true">${lookOf(what).sign}</span> <b>${lookOf(what).word}</b>: ${message}
       </p>`,
     )}
   </div>`;
@@ -156,9 +156,9 @@ function Problems({ kind, live: { response, failure, at_ms }, kept_ms }) {
 /** @param {{item: any, kind: ObjectKind, id: string}} props */
 function Facts({ item, kind, id }) {
   const { figures, started_at, user_id, project_id, kernels, session_id, agent_id, replicas, processes } = item;
-  const owned = (/** @type {string} */ label, /** @type {string | null} */ value) =>
+  const owned = (/** @type {"user" | "project"} */ owner, /** @type {string | null} */ value) =>
     value &&
-    html`<a href=${hrefOf([kind.list], { filter: `${label}=${value}` })} title=${`All ${kind.list} of it`}>${value}</a>`;
+    html`<a href=${hrefOf([kind.list], { filter: `${owner}_id=${value}` })} title=${`All ${kind.list} of this ${owner}`}>${value}</a>`;
   const objects = (/** @type {string} */ what, /** @type {(string | null)[]} */ ids) =>
     [...new Set(ids)].flatMap((each) =>
       each ? [html`<a key=${each} href=${hrefOf(["object", what, each])}>${each}</a> `] : [],
@@ -172,8 +172,8 @@ function Facts({ item, kind, id }) {
   /** @type {[string, any][]} */
   const facts = [
     ["Started", age],
-    ["User", owned("user_id", user_id)],
-    ["Project", owned("project_id", project_id)],
+    ["User", owned("user", user_id)],
+    ["Project", owned("project", project_id)],
     ["Session", objects("session", [session_id])],
     ["Kernels", kind.argument === "agent_id" ? onAgent : objects("kernel", ofKernels("kernel_id"))],
     ["Agent", objects("agent", [agent_id, ...ofKernels("agent_id")])],

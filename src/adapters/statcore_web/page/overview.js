@@ -1,6 +1,7 @@
 // The overview: the columns of the lists of sessions, kernels, endpoints and agents.
 
 import { html } from "htm/preact";
+import { FIGURE_FIELDS, FIGURES } from "./figures.js";
 import { ListView, OwnerLink } from "./list_view.js";
 import { Mark } from "./problems.js";
 import { hrefOf } from "./state.js";
@@ -25,16 +26,15 @@ const MISSING = { kind: "missing", message: "there are no statistics, or none th
  * @param {{value: number, whole: number}} props
  */
 const Bar = ({ value, whole }) =>
-  html`<span class="bar-of" aria-hidden="true"><span style=${{ width: `${(100 * value) / (whole || 1)}%` }}></span></span>`;
+  html`<span class="level" aria-hidden="true"><span style=${{ width: `${(100 * value) / (whole || 1)}%` }}></span></span>`;
 
 /**
- * @param {string} title
- * @param {string} name the figure's name
- * @param {string} unit
+ * @param {keyof typeof FIGURES} name
  * @param {Partial<Column> & {whole?: number}} [more] `whole`: what a full bar is at least; without it, the highest value
  * @returns {Column}
  */
-function figure(title, name, unit, { whole: least = 0, ...more } = {}) {
+function figure(name, { whole: least = 0, ...more } = {}) {
+  const { title, unit } = FIGURES[name];
   return {
     title,
     sort: name,
@@ -54,17 +54,12 @@ function figure(title, name, unit, { whole: least = 0, ...more } = {}) {
   };
 }
 
-const FIGURES = "figures { cpu_pct mem_bytes accelerator_pct accelerator_mem_bytes rx_bytes_per_s tx_bytes_per_s }";
-const TRAFFIC = [figure("Received", "rx_bytes_per_s", "bytes_per_s"), figure("Sent", "tx_bytes_per_s", "bytes_per_s")];
+const TRAFFIC = [figure("rx_bytes_per_s"), figure("tx_bytes_per_s")];
 const FIGURE_COLUMNS = [
-  figure("CPU", "cpu_pct", "percent", { hint: CORES }),
-  figure("Memory", "mem_bytes", "bytes"),
-  figure("Accel.", "accelerator_pct", "percent", {
-    hint: OF_ACCELERATORS,
-    figure: "accelerator_pct",
-    whole: 100,
-  }),
-  figure("Acc. mem.", "accelerator_mem_bytes", "bytes", {
+  figure("cpu_pct", { hint: CORES }),
+  figure("mem_bytes"),
+  figure("accelerator_pct", { hint: OF_ACCELERATORS, figure: "accelerator_pct", whole: 100 }),
+  figure("accelerator_mem_bytes", {
     hint: `Memory of accelerators in use. ${COMPARED}`,
     figure: "accelerator_mem_bytes",
     onPhone: "minor",
@@ -77,7 +72,8 @@ const USER = {
   title: "User",
   sort: "user_id",
   width: "minmax(5.5rem, 1fr)",
-  cell: ({ item }, { tabindex }) => html`<${OwnerLink} label="user_id" id=${item.user_id} tabindex=${tabindex} />`,
+  cell: ({ item }, { place, tabindex }) =>
+    html`<${OwnerLink} label="user_id" id=${item.user_id} place=${place} tabindex=${tabindex} />`,
 };
 /** @type {Column} */
 const PROJECT = {
@@ -85,7 +81,8 @@ const PROJECT = {
   sort: "project_id",
   onPhone: "minor",
   width: "minmax(5.5rem, 1fr)",
-  cell: ({ item }, { tabindex }) => html`<${OwnerLink} label="project_id" id=${item.project_id} tabindex=${tabindex} />`,
+  cell: ({ item }, { place, tabindex }) =>
+    html`<${OwnerLink} label="project_id" id=${item.project_id} place=${place} tabindex=${tabindex} />`,
 };
 const OWNERS = "user_id project_id started_at";
 /** @type {Column} */
@@ -106,13 +103,13 @@ const STATE = {
   width: "8.2rem",
   onPhone: "side",
   cell: ({ item, wrong, kept_ms }) => {
-    const [first, ...more] = wrong;
-    if (!first) return item.figures ? html`<span class="unseen">good</span>` : html`<${Mark} wrong=${MISSING} />`;
-    const message = [first, ...more].map((each) => each.message).join("; ");
-    const shown = kept_ms
-      ? { kind: "unavailable", message: `${message}; the figures are of an earlier answer, at ${clock(new Date(kept_ms))}` }
-      : { ...first, message };
-    return html`<${Mark} wrong=${shown} />`;
+    if (!wrong.length) return item.figures ? html`<span class="unseen">good</span>` : html`<${Mark} wrong=${MISSING} />`;
+    const kept = `the figures are of an earlier answer, at ${clock(new Date(kept_ms ?? 0))}`;
+    return [...Map.groupBy(wrong, ({ kind }) => kind)].map(([kind, group]) => {
+      const messages = group.map(({ message }) => message);
+      if (kept_ms && kind === "unavailable") messages.push(kept);
+      return html`<${Mark} key=${kind} wrong=${{ kind, message: messages.join("; ") }} /> `;
+    });
   },
 };
 
@@ -137,7 +134,7 @@ const SESSIONS = {
   object: "session",
   field: "compute_session_list",
   id: "session_id",
-  fields: `${OWNERS} kernels { kernel_id } ${FIGURES}`,
+  fields: `${OWNERS} kernels { kernel_id } ${FIGURE_FIELDS}`,
   sort: "-cpu_pct",
   columns: [
     idOf("Session"),
@@ -163,7 +160,7 @@ const KERNELS = {
   object: "kernel",
   field: "kernel_list",
   id: "kernel_id",
-  fields: `${OWNERS} session_id agent_id processes { pid cpu_pct mem_bytes } ${FIGURES}`,
+  fields: `${OWNERS} session_id agent_id processes { pid cpu_pct mem_bytes } ${FIGURE_FIELDS}`,
   sort: "-cpu_pct",
   columns: [
     idOf("Kernel"),
@@ -194,7 +191,7 @@ const ENDPOINTS = {
   object: "endpoint",
   field: "endpoint_list",
   id: "endpoint_id",
-  fields: `${OWNERS} replicas { replica_id session_id active } ${FIGURES}`,
+  fields: `${OWNERS} replicas { replica_id session_id active } ${FIGURE_FIELDS}`,
   sort: "-cpu_pct",
   columns: [
     idOf("Endpoint"),
@@ -218,14 +215,14 @@ const AGENTS = {
   object: "agent",
   field: "agent_list",
   id: "agent_id",
-  fields: `user_id devices { metric device_id pct current capacity unit } ${FIGURES}`,
+  fields: `user_id devices { metric device_id pct current capacity unit } ${FIGURE_FIELDS}`,
   sort: "-cpu_pct",
   columns: [
     idOf("Agent"),
     STATE,
     { ...USER, onPhone: "minor" },
-    figure("CPU", "cpu_pct", "percent", { hint: CORES }),
-    figure("Memory", "mem_bytes", "bytes"),
+    figure("cpu_pct", { hint: CORES }),
+    figure("mem_bytes"),
     ...TRAFFIC,
     { title: "Devices", width: "minmax(18rem, 3fr)", onPhone: "line", cell: ({ item }) => devices(item.devices) },
   ],
@@ -237,14 +234,17 @@ const AGENTS = {
  */
 function replicas(all, tabindex) {
   const active = all.filter((replica) => replica.active).length;
-  const links = all.slice(0, MOST_PARTS).map(
-    ({ session_id, replica_id, active: isActive }) =>
-      html`<a
-        key=${replica_id} class=${`part ${isActive ? "" : "inactive"}`} tabindex=${tabindex}
-        href=${session_id ? hrefOf(["object", "session", session_id]) : undefined}
-        title=${`Replica ${replica_id}, ${isActive ? "active" : "not active"}, ${session_id ? `session ${session_id}` : "no session"}`}
-      ><span class="unseen">Replica ${replica_id}</span></a>`,
-  );
+  const links = all.slice(0, MOST_PARTS).map(({ session_id, replica_id, active: isActive }) => {
+    const shared = {
+      key: replica_id,
+      class: `part replica ${isActive ? "" : "inactive"}`,
+      title: `Replica ${replica_id}, ${isActive ? "active" : "not active"}, ${session_id ? `session ${session_id}` : "no session"}`,
+    };
+    const name = html`<span class="unseen">Replica ${replica_id}</span>`;
+    return session_id
+      ? html`<a ...${shared} href=${hrefOf(["object", "session", session_id])} tabindex=${tabindex}>${name}</a>`
+      : html`<span ...${shared}>${name}</span>`;
+  });
   return html`${active} of ${all.length} active <span class="parts">${links}${more(all.length)}</span>`;
 }
 
@@ -256,13 +256,13 @@ function devices(all) {
     ({ metric }) => metric,
   );
   return [...byMetric].map(
-    ([metric, of]) => html`<span class="parts" key=${metric}>
-      ${metric} ${of.slice(0, MOST_PARTS).map(({ device_id, pct, current, unit }) => {
+    ([metric, parts]) => html`<span class="parts" key=${metric}>
+      ${metric} ${parts.slice(0, MOST_PARTS).map(({ device_id, pct, current, unit }) => {
         const text = `${metric} of ${device_id}: ${format(pct, "percent")}${unit && unit !== "percent" ? `, ${format(current, unit)}` : ""}`;
         return html`<span key=${device_id} class="part" title=${text}
           ><span style=${{ height: `${Math.min(100, pct ?? 0)}%` }}></span><span class="unseen">${text}</span></span
         >`;
-      })}${more(of.length)}
+      })}${more(parts.length)}
     </span> `,
   );
 }
@@ -280,7 +280,7 @@ function processes(all) {
 /** @param {number} count how many parts there are */
 const more = (count) => (count > MOST_PARTS ? html` <span class="faint">and ${count - MOST_PARTS} more</span>` : null);
 
-export const Sessions = () => html`<${ListView} key="sessions" kind=${SESSIONS} />`;
-export const Kernels = () => html`<${ListView} key="kernels" kind=${KERNELS} />`;
-export const Endpoints = () => html`<${ListView} key="endpoints" kind=${ENDPOINTS} />`;
-export const Agents = () => html`<${ListView} key="agents" kind=${AGENTS} />`;
+export const Sessions = () => html`<${ListView} kind=${SESSIONS} />`;
+export const Kernels = () => html`<${ListView} kind=${KERNELS} />`;
+export const Endpoints = () => html`<${ListView} kind=${ENDPOINTS} />`;
+export const Agents = () => html`<${ListView} kind=${AGENTS} />`;

@@ -1,5 +1,5 @@
-// How it looks when a value is not simply right: missing, stale, incomplete, unavailable, partial. A mark, a word, and the
-// reason on hover and for screen readers. Zero is a number like others and has no mark.
+// How a value looks that is missing, stale, incomplete, unavailable or partial: a sign, a word, and the reason as a tooltip and for
+// screen readers. Zero is a number and has no sign.
 
 import { html } from "htm/preact";
 import { clock } from "./units.js";
@@ -12,34 +12,33 @@ import { clock } from "./units.js";
  */
 
 /**
- * The marks and words by kind: those of `extensions.problems`, and those that the page adds (missing, partial, outdated,
- * warning, info, error).
- * @type {Record<string, {mark: string, word: string}>}
+ * The signs and words by kind: those of `extensions.problems`, and those that the page adds (missing, partial, outdated, warning,
+ * info, error).
+ * @type {Record<string, {sign: string, word: string}>}
  */
-export const LOOKS = {
-  missing: { mark: "—", word: "no data" },
-  stale: { mark: "◷", word: "stale" },
-  incomplete: { mark: "◐", word: "incomplete" },
-  unavailable: { mark: "✕", word: "unavailable" },
-  malformed: { mark: "≠", word: "unreadable" },
-  undated: { mark: "?", word: "age unknown" },
-  partial: { mark: "◔", word: "partial" },
-  outdated: { mark: "◷", word: "not up to date" },
-  warning: { mark: "!", word: "warning" },
-  info: { mark: "i", word: "info" },
-  error: { mark: "!", word: "error" },
+const LOOKS = {
+  missing: { sign: "—", word: "no data" },
+  stale: { sign: "◷", word: "stale" },
+  incomplete: { sign: "◐", word: "incomplete" },
+  unavailable: { sign: "✕", word: "unavailable" },
+  malformed: { sign: "≠", word: "unreadable" },
+  undated: { sign: "?", word: "age unknown" },
+  partial: { sign: "◔", word: "partial" },
+  outdated: { sign: "↺", word: "not up to date" },
+  warning: { sign: "△", word: "warning" },
+  info: { sign: "i", word: "info" },
+  error: { sign: "!", word: "error" },
 };
-const OTHER = { mark: "!", word: "problem" };
+const OTHER = { sign: "◆", word: "problem" };
 
-/**
- * The mark of something wrong: its sign and its word, with the reason as a tooltip and as hidden text.
- * @param {{wrong: Wrong, brief?: boolean}} props `brief`: the word is for screen readers only
- */
-export function Mark({ wrong: { kind, message }, brief = false }) {
-  const { mark, word } = LOOKS[kind] ?? { ...OTHER, word: kind || OTHER.word };
+/** Return the sign and the word of a kind, which may be one that a newer service or a plugin adds. @param {string} kind */
+export const lookOf = (kind) => LOOKS[kind] ?? { ...OTHER, word: kind || OTHER.word };
+
+/** The mark of something wrong: its sign and its word, with the reason as a tooltip and as hidden text. @param {{wrong: Wrong}} props */
+export function Mark({ wrong: { kind, message } }) {
+  const { sign, word } = lookOf(kind);
   return html`<span class=${`mark ${kind}`} title=${`${word}: ${message}`}
-    ><span aria-hidden="true">${mark}</span><span class=${brief ? "unseen" : ""}> ${word}</span
-    ><span class="unseen">: ${message}</span></span
+    ><span aria-hidden="true">${sign}</span> ${word}<span class="unseen">: ${message}</span></span
   >`;
 }
 
@@ -50,9 +49,8 @@ export function Mark({ wrong: { kind, message }, brief = false }) {
  * @returns {Wrong[]}
  */
 export function wrongAt(response, path) {
-  const within = (/** @type {(string | number)[] | undefined} */ of) => path.every((step, depth) => of?.[depth] === step);
   return wrongIn(response)
-    .filter((wrong) => within(wrong.path))
+    .filter((wrong) => path.every((step, depth) => wrong.path[depth] === step))
     .map(({ path: at, kind, message }) => ({ kind, message, field: fieldAt(at, path.length) }));
 }
 
@@ -90,16 +88,30 @@ export function wrongByItem(response, list) {
   return found;
 }
 
+/** The kinds of errors by their codes; any other is an error that the user can correct. @type {Record<string, string>} */
+const KINDS = {
+  MalformedEntryError: "malformed",
+  UnsupportedError: "missing",
+  PartialAnswerError: "partial",
+  UnavailableError: "unavailable",
+  AccessDeniedError: "unavailable",
+  UntrustedServerError: "unavailable",
+  TimedOutError: "unavailable",
+  ClosedError: "unavailable",
+  ProtocolError: "unavailable",
+};
+
 /**
- * Return the kind of an error of a field or of a query by its code; without a code, no answer came.
- * @param {string | undefined} code
+ * Return the kind of an error of a query or of a field of its answer.
+ * @param {string | undefined} code undefined: the service did not answer
  */
-export function kindOf(code = "UnavailableError") {
-  if (code === "MalformedEntryError") return "malformed";
-  if (code === "UnsupportedError") return "missing";
-  if (code === "PartialAnswerError") return "partial";
-  return /Unavailable|TimedOut|Closed|Protocol/.test(code) ? "unavailable" : "error";
-}
+export const kindOf = (code = "UnavailableError") => KINDS[code] ?? "error";
+
+/**
+ * Return the kind of a failed query; one that the service will answer later is unavailable now.
+ * @param {{code?: string, retryAfter_s?: number}} live
+ */
+export const kindOfFailure = ({ code, retryAfter_s }) => (retryAfter_s ? "unavailable" : kindOf(code));
 
 /**
  * Return the error of a field of an object, if it has one.

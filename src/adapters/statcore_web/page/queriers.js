@@ -20,8 +20,8 @@ const REFRESH_MS = 60_000;
 export const fieldOf = ({ fields }, name) => fields?.find((field) => field.name === name);
 
 /**
- * Return the names of the metrics that a kind of querier can query (a hook): the choices of its field `metric_name`, or else what
- * the metric backend has. They are undefined while the backend has not answered, and for a querier without this field.
+ * Return the names of the metrics that a kind of querier can query (a hook): the choices of its field `metric_name`; if the field has
+ * no choices, the metrics in the backend. They are undefined until the backend answers, and for a querier without this field.
  * @param {Querier | undefined} querier
  * @returns {{metrics?: string[], failure?: string}}
  */

@@ -3,11 +3,12 @@
 
 import { html } from "htm/preact";
 import { useLayoutEffect, useRef } from "preact/hooks";
+import { CopyButton } from "./copy_button.js";
 import { useLive } from "./live.js";
 import { Mark } from "./problems.js";
 import { METRIC, QUERIER, useMetrics } from "./queriers.js";
-import { CopyButton, Result, useResult, utilizationPart } from "./result_chart.js";
-import { go, hrefOf, place, usePlace } from "./state.js";
+import { Result, useResult, utilizationPart } from "./result_chart.js";
+import { go, hrefOf, usePlace } from "./state.js";
 import { RangeBar, rangeParams, useTimeRange, wrongWith } from "./time_range.js";
 
 /** @typedef {import("./result_chart.js").Part} Part */
@@ -30,6 +31,8 @@ const QUERY = `{ queriers ${QUERIER}
 
 /** The view of queries: `rest` has "querier" or "preset", and a name; without them, all are listed. @param {{rest: string[]}} props */
 export function QueryView({ rest: [what = "", name = ""] }) {
+  const { path, params } = usePlace();
+  const address = new URL(hrefOf(path, params), location.href).href;
   const { response, failure } = useLive({ query: QUERY }, { every_ms: 0 });
   /** @type {{queriers: Querier[], presets: Preset[]}} */
   const { queriers, presets } = response?.data ?? { queriers: [], presets: [] };
@@ -40,9 +43,9 @@ export function QueryView({ rest: [what = "", name = ""] }) {
     ${failure && html`<p class="notice" role="status"><${Mark} wrong=${{ kind: response ? "outdated" : "unavailable", message: failure }} /> ${failure}</p>`}
     ${
       form
-        ? html`<div class="bar"><h2 id="view-title">${form.title}</h2> <${Chooser} queriers=${queriers} presets=${presets} chosen=${`${what}/${name}`} /> <span><${CopyButton} text=${location.href} what="link" label="Copy link" /></span></div>
+        ? html`<div class="bar"><h2 id="view-title" tabindex="-1">${form.title}</h2> <${Chooser} queriers=${queriers} presets=${presets} chosen=${`${what}/${name}`} /> <span><${CopyButton} text=${address} what="link" label="Copy link" /></span></div>
             <${OneQuery} key=${`${what}/${name}`} form=${form} />`
-        : html`<h2 id="view-title">Queries</h2>
+        : html`<h2 id="view-title" tabindex="-1">Queries</h2>
             ${response && name && html`<p class="notice">There is no ${what} with the name ${name}; it may be of a plugin that is not installed.</p>`}
             ${response ? html`<${Index} queriers=${queriers} presets=${presets} />` : !failure && html`<p class="faint">Loading…</p>`}`
     }
@@ -54,9 +57,9 @@ function Index({ queriers, presets }) {
   const card = (/** @type {string} */ what, /** @type {string} */ name, /** @type {string} */ text) =>
     html`<li key=${name}><a href=${hrefOf(["query", what, name], rangeParams())}>${name}</a><p>${text}</p></li>`;
   return html`
-    <h3 class="of">Kinds of querier</h3>
+    <h3 class="part-title">Kinds of querier</h3>
     <ul class="cards">${queriers.map(({ name, summary }) => card("querier", name, summary))}</ul>
-    <h3 class="of">Presets</h3>
+    <h3 class="part-title">Presets</h3>
     ${presets.length ? html`<ul class="cards">${presets.map(({ name, description }) => card("preset", name, description))}</ul>` : html`<p class="faint">No plugin brings presets.</p>`}
   `;
 }
@@ -184,7 +187,7 @@ export const refusalOf = ({ failure, code, retryAfter_s }) =>
 
 /** @param {{form: Form}} props */
 function OneQuery({ form }) {
-  const { params } = usePlace();
+  const { path, params } = usePlace();
   const range = useTimeRange();
   const isReady = form.entries.every(({ param, isRequired }) => !isRequired || params.get(param));
   const isWrong = Object.keys(wrongWith(range)).length > 0;
@@ -194,8 +197,8 @@ function OneQuery({ form }) {
   const title = [form.title, params.get(`field.${METRIC}`)].filter(Boolean).join(" ");
   return html`<p class="faint">${withCode(form.summary)}</p>
     <div class="sides">
-      <${Fields} form=${form} params=${params} refusal=${refusal} />
-      <div class="answer">
+      <${Fields} form=${form} path=${path} params=${params} refusal=${refusal} />
+      <div>
         <div class="charts-bar"><${RangeBar} /></div>
         ${
           isWrong
@@ -210,8 +213,8 @@ function OneQuery({ form }) {
     </div>`;
 }
 
-/** @param {{form: Form, params: URLSearchParams, refusal?: string}} props */
-function Fields({ form: { querier, entries, template }, params, refusal }) {
+/** @param {{form: Form, path: string[], params: URLSearchParams, refusal?: string}} props */
+function Fields({ form: { querier, entries, template }, path, params, refusal }) {
   const element = useRef(/** @type {HTMLFormElement | null} */ (null));
   const { metrics } = useMetrics(querier);
   const values = JSON.stringify(entries.map(({ param }) => params.getAll(param)));
@@ -231,7 +234,7 @@ function Fields({ form: { querier, entries, template }, params, refusal }) {
     const next = new URLSearchParams();
     for (const [name, value] of Object.entries(rangeParams())) if (value) next.set(name, value);
     for (const [name, value] of given) if (String(value).trim()) next.append(name, String(value).trim());
-    go(hrefOf(place().path, next));
+    go(hrefOf(path, next));
   };
   return html`<form ref=${element} class="fields" onSubmit=${submit} aria-label="Fields">
     ${refusal && !wrong && html`<p class="wrong" role="alert">${refusal}</p>`}

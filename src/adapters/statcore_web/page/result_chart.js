@@ -1,10 +1,11 @@
 // What a query answers over time: its chart, what is wrong with it, the PromQL that made it, and its numbers to take along.
 
 import { html } from "htm/preact";
-import { useEffect, useLayoutEffect, useMemo, useRef, useState } from "preact/hooks";
+import { useLayoutEffect, useMemo, useRef, useState } from "preact/hooks";
 import { Chart, ChartTable, useNearness } from "./chart.js";
+import { CopyButton } from "./copy_button.js";
 import { useLive } from "./live.js";
-import { kindOf, Mark, sentence, since, wrongAt } from "./problems.js";
+import { kindOfFailure, Mark, sentence, since, wrongAt } from "./problems.js";
 import { ANSWER, csvOf, linesOf, wrongWithAnswers } from "./results.js";
 import { refreshOf, spanOf, zoomBy, zoomTo } from "./time_range.js";
 
@@ -22,7 +23,6 @@ import { refreshOf, spanOf, zoomBy, zoomTo } from "./time_range.js";
 /** Where the query of a chart can be changed. @typedef {{href: string, text: string}} Link */
 
 const MOST_LINES = 30;
-const COPIED_MS = 2000;
 
 /**
  * Return the field that queries a kind of querier.
@@ -69,8 +69,8 @@ const isSame = ({ answered, request }) => JSON.stringify(answered) === JSON.stri
 
 /** Return whether what is shown answers the newest request, apart from its range. @param {Live} live */
 function isOfSameQuery({ answered, request }) {
-  const withoutRange = (/** @type {import("./client.js").Request | undefined} */ of) =>
-    JSON.stringify({ ...of, variables: { ...of?.variables, start: "", end: "", step: "" } });
+  const withoutRange = (/** @type {import("./client.js").Request | undefined} */ sent) =>
+    JSON.stringify({ ...sent, variables: { ...sent?.variables, start: "", end: "", step: "" } });
   return withoutRange(answered) === withoutRange(request);
 }
 
@@ -201,10 +201,10 @@ function failedParts(response, parts) {
   );
 }
 
-/** What is not simply right with a chart, as marks. @param {{live: Live, wrong: Wrong[]}} props */
+/** What is wrong with a chart, as marks. @param {{live: Live, wrong: Wrong[]}} props */
 function Marks({ live: { failure, code, retryAfter_s, response, at_ms }, wrong }) {
   const outdated = { kind: "outdated", message: `${sentence(failure ?? "")} ${since(at_ms)}` };
-  const refused = { kind: retryAfter_s ? "unavailable" : kindOf(code), message: failure ?? "" };
+  const refused = { kind: kindOfFailure({ code, retryAfter_s }), message: failure ?? "" };
   const all = failure ? [response ? outdated : refused, ...wrong] : wrong;
   return html`<span role="status">${all.map((each) => html`<${Mark} key=${each.kind + each.message} wrong=${each} /> `)}</span>`;
 }
@@ -219,43 +219,6 @@ function Promql({ title, texts }) {
     <summary>PromQL<span class="unseen"> of ${title}</span></summary>
     ${texts.map((text) => html`<div key=${text}><code>${text}</code><${CopyButton} text=${text} what="PromQL" /></div>`)}
   </details>`;
-}
-
-/**
- * A button that copies a text, and says that it did.
- * @param {{text: string, what: string, label?: string}} props
- */
-export function CopyButton({ text, what, label = "Copy" }) {
-  const [state, setState] = useState("");
-  const timer = useRef(0);
-  useEffect(() => () => clearTimeout(timer.current), []);
-  const copy = async () => {
-    const isCopied = isSecureContext
-      ? await navigator.clipboard.writeText(text).then(
-          () => true,
-          () => false,
-        )
-      : copyBySelection(text);
-    setState(isCopied ? "Copied" : "The browser does not allow it; select the text");
-    clearTimeout(timer.current);
-    timer.current = setTimeout(setState, COPIED_MS, "");
-  };
-  return html`<button type="button" class="small" onClick=${copy}>${label}${label === "Copy" && html`<span class="unseen"> ${what}</span>`}</button><span class="faint" role="status">${state}</span>`;
-}
-
-/**
- * Copy a text where browsers have no clipboard for scripts: on a page without TLS. Return whether it worked.
- * @param {string} text
- */
-function copyBySelection(text) {
-  const focused = document.activeElement;
-  const area = Object.assign(document.createElement("textarea"), { value: text, className: "unseen" });
-  document.body.append(area);
-  area.select();
-  const isCopied = document.execCommand("copy");
-  area.remove();
-  if (focused instanceof HTMLElement) focused.focus();
-  return isCopied;
 }
 
 /** @param {{title: string, series: import("./results.js").Series[]}} props */

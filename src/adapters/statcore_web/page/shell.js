@@ -5,12 +5,10 @@ import { useEffect, useRef, useState } from "preact/hooks";
 import { token } from "./client.js";
 import { refreshAll, useConnection, useLive } from "./live.js";
 import { hrefOf, usePlace } from "./state.js";
+import { chooseTheme, THEMES, theme } from "./theme.js";
 import { clock } from "./units.js";
 
 /** @typedef {{path: string[], title: string}} Destination */
-
-const THEMES = ["auto", "light", "dark"];
-const THEME = "statcore.theme";
 
 /**
  * @param {{destinations: Destination[], children: any}} props
@@ -30,7 +28,7 @@ export function Shell({ destinations, children }) {
       </nav>
       <${Connected} />
       <${Token} />
-      <${Theme} />
+      <${ThemeChoice} />
     </header>
     <main id="content" tabindex="-1">${children}</main>
     <footer><${Version} /></footer>
@@ -66,7 +64,7 @@ function Token() {
   const dialog = useRef(/** @type {HTMLDialogElement | null} */ (null));
   const input = useRef(/** @type {HTMLInputElement | null} */ (null));
   const [isKept, setIsKept] = useState(token.get() !== null);
-  const wasSent = useRef(isKept);
+  const [wasKept] = useState(isKept);
   useEffect(() => {
     if (state === "refused") {
       token.remove();
@@ -79,13 +77,9 @@ function Token() {
   const submit = (/** @type {Event} */ event) => {
     event.preventDefault();
     const secret = input.current?.value.trim();
-    if (!secret || !input.current) return;
+    if (!secret) return;
     token.set(secret);
-    input.current.value = "";
-    wasSent.current = true;
-    setIsKept(true);
-    dialog.current?.close();
-    refreshAll();
+    location.reload(); // leaves nothing of what another token could see
   };
   const signOut = () => {
     token.remove();
@@ -96,8 +90,8 @@ function Token() {
     ${isKept && html`<button type="button" onClick=${signOut} title="Removes the token from this browser">Sign out</button>`}
     <dialog ref=${dialog} aria-labelledby="token-title">
       <form onSubmit=${submit}>
-        <h2 id="token-title">${wasSent.current ? "The token is not valid" : "This service needs a token"}</h2>
-        <p>Get one from the operator. It is kept in this tab until the tab is closed.</p>
+        <h2 id="token-title">${wasKept ? "The token is not valid" : "This service needs a token"}</h2>
+        <p>Get one from the operator, who makes it with <code>statcore token new</code>. It is kept in this tab until the tab is closed.</p>
         <label>Token <input ref=${input} type="password" autocomplete="off" spellcheck=${false} required
           pattern="[!-~]+" title="A token has no spaces and only ASCII characters; copy it again" /></label>
         <button class="main">Sign in</button>
@@ -106,21 +100,13 @@ function Token() {
   `;
 }
 
-/** The choice of the theme, which is kept in this browser. */
-function Theme() {
-  const [theme, setTheme] = useState(() => localStorage.getItem(THEME) ?? "auto");
-  useEffect(() => {
-    document.documentElement.dataset.theme = theme;
-    dispatchEvent(new Event("statcore-theme")); // charts are drawn with colours as they are at that time
-  }, [theme]);
-  const choose = (/** @type {Event} */ { currentTarget }) => {
-    const chosen = /** @type {HTMLSelectElement} */ (currentTarget).value;
-    if (chosen === "auto") localStorage.removeItem(THEME);
-    else localStorage.setItem(THEME, chosen);
-    setTheme(chosen);
-  };
-  return html`<select class="theme" aria-label="Theme" value=${theme} onChange=${choose}>
-    ${THEMES.map((name) => html`<option value=${name}>${name}</option>`)}
+/** The choice of the theme. */
+function ThemeChoice() {
+  const choose = (/** @type {Event} */ { currentTarget }) =>
+    chooseTheme(/** @type {HTMLSelectElement} */ (currentTarget).value);
+  const chosen = theme();
+  return html`<select aria-label="Theme" onChange=${choose}>
+    ${THEMES.map((name) => html`<option value=${name} selected=${name === chosen}>${name}</option>`)}
   </select>`;
 }
 

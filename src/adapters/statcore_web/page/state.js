@@ -8,7 +8,7 @@ import { useEffect, useState } from "preact/hooks";
  * @typedef {{path: string[], params: URLSearchParams}} Place
  */
 
-/** What views choose where a link or an address names nothing. */
+/** The view of an address without a fragment, or with one that is no path. */
 const FIRST = "#/sessions";
 
 /**
@@ -26,7 +26,7 @@ function decoded(part) {
   try {
     return decodeURIComponent(part);
   } catch {
-    return part; // a percent sign that was typed
+    return part; // it has a percent sign that begins no code
   }
 }
 
@@ -42,14 +42,14 @@ export function hrefOf(path, params = {}) {
 }
 
 /** Return the place that the address names now. */
-export const place = () => placeOf(location.hash);
+export const currentPlace = () => placeOf(location.hash);
 
 const CHANGED = "statcore-place";
 
 /**
  * Go to a fragment that `hrefOf` returned.
  * @param {string} href
- * @param {{replace?: boolean}} [options] `replace`: without a new entry of the browser's history, as for each typed letter
+ * @param {{replace?: boolean}} [options] `replace`: without a new entry of the browser's history, as for each letter of a search
  */
 export function go(href, { replace = false } = {}) {
   if (href === location.hash) return;
@@ -64,7 +64,7 @@ export function go(href, { replace = false } = {}) {
  * @param {{replace?: boolean}} [options] as for `go`
  */
 export function change(changes, options) {
-  const { path, params } = place();
+  const { path, params } = currentPlace();
   for (const [name, value] of Object.entries(changes)) {
     if (value) params.set(name, value);
     else params.delete(name);

@@ -3,7 +3,7 @@
 
 import { html } from "htm/preact";
 import { useEffect, useLayoutEffect, useRef, useState } from "preact/hooks";
-import { change, place, usePlace } from "./state.js";
+import { change, currentPlace, usePlace } from "./state.js";
 import { clock, duration, zone } from "./units.js";
 
 /**
@@ -94,7 +94,7 @@ export function spanOf({ from, to, step }, now_s = Date.now() / 1000) {
  * @returns {{from?: string, to?: string, step?: string}}
  */
 export function rangeParams() {
-  const { params } = place();
+  const { params } = currentPlace();
   return Object.fromEntries(["from", "to", "step"].map((name) => [name, params.get(name) ?? undefined]));
 }
 

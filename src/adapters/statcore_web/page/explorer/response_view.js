@@ -1,10 +1,10 @@
 // The response: its status in a line, its errors in a list, its data as text.
 
-import { find, make } from "./dom.js";
-import { toJson } from "./json.js";
+import { find, make } from "../dom.js";
+import { toJson } from "../json.js";
 
-/** @typedef {import("./client.js").Outcome} Outcome */
-/** @typedef {import("./client.js").GraphQLError} GraphQLError */
+/** @typedef {import("../client.js").Outcome} Outcome */
+/** @typedef {import("../client.js").GraphQLError} GraphQLError */
 
 const SHOWN = 500_000;
 

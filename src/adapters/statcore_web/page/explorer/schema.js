@@ -1,6 +1,6 @@
 // The schema of the service: read by introspection, searched, and its fields written as queries have them.
 
-import { send } from "./client.js";
+import { send } from "../client.js";
 
 /** @typedef {{kind: string, name: string | null, ofType?: TypeRef | null}} TypeRef */
 /** @typedef {{name: string, description: string | null, type: TypeRef, defaultValue: string | null}} Argument */
@@ -28,7 +28,7 @@ fragment Ref on __Type { kind name ofType { kind name ofType { kind name ofType 
 
 /**
  * Read the schema.
- * @returns {Promise<{schema?: Schema, outcome: import("./client.js").Outcome}>}
+ * @returns {Promise<{schema?: Schema, outcome: import("../client.js").Outcome}>}
  */
 export async function readSchema() {
   const outcome = await send({ query: INTROSPECTION });
@@ -83,7 +83,7 @@ export function searched({ types }, text) {
 const required = ({ type, defaultValue }) => type.kind === "NON_NULL" && defaultValue === null;
 
 /**
- * Return a field as a query writes it: with the arguments that it needs, and with fields of its own to a depth.
+ * Return a field as a query writes it: with the arguments that it needs, and with its fields to a depth.
  * @param {Schema} schema
  * @param {Field} field
  * @param {{depth?: number, args?: Record<string, string>}} [options] the arguments by name, as a query writes them
@@ -96,8 +96,8 @@ export function fieldText(schema, field, { depth = 1, args } = {}) {
   const fields = schema.types.get(typeName(field.type))?.fields;
   if (!fields) return head;
   const inner = fields
-    .filter((own) => !own.args.some(required) && (depth > 1 || !schema.types.get(typeName(own.type))?.fields))
-    .map((own) => fieldText(schema, own, { depth: depth - 1 }).replace(/^/gm, "  "));
+    .filter((child) => !child.args.some(required) && (depth > 1 || !schema.types.get(typeName(child.type))?.fields))
+    .map((child) => fieldText(schema, child, { depth: depth - 1 }).replace(/^/gm, "  "));
   return `${head} {\n${inner.join("\n") || "  __typename"}\n}`;
 }
 

@@ -1,7 +1,8 @@
 // The explorer: joins the editors, the response, the schema browser, the address and the token.
 
-import { send, token } from "./client.js";
-import { find, make } from "./dom.js";
+import { send, token } from "../client.js";
+import { find, make } from "../dom.js";
+import { showTheme } from "../theme.js";
 import { fromFragment, operationsOf, pastDrafts, toFragment, variablesOf } from "./drafts.js";
 import { goTo, indenting, insert, insertField } from "./editor.js";
 import { readExamples } from "./examples.js";
@@ -10,7 +11,7 @@ import { readSchema } from "./schema.js";
 import { showNoSchema, showSchema } from "./schema_browser.js";
 
 /** @typedef {import("./drafts.js").Draft} Draft */
-/** @typedef {import("./client.js").Outcome} Outcome */
+/** @typedef {import("../client.js").Outcome} Outcome */
 
 const WRITING_PAUSE_MS = 300;
 
@@ -262,6 +263,7 @@ copyResponse.addEventListener("click", () =>
 
 // ---- Start
 
+showTheme();
 readAddress();
 showHistory();
 connect();

@@ -1,6 +1,6 @@
 // Drafts: a query and the text of its variables, as the editors, the address and the history have them.
 
-import { fromJson } from "./json.js";
+import { fromJson } from "../json.js";
 
 /** @typedef {{query: string, variables: string}} Draft */
 

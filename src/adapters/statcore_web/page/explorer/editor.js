@@ -38,7 +38,7 @@ function indentAt(text) {
 export function insert(area, text, { everything = false } = {}) {
   area.focus();
   if (everything) area.select();
-  // The browser's own command is outdated, but nothing else can be undone with Ctrl+Z.
+  // This command of browsers is outdated, but nothing else can be undone with Ctrl+Z.
   if (!document.execCommand("insertText", false, text)) {
     area.setRangeText(text, area.selectionStart, area.selectionEnd, "end");
     area.dispatchEvent(new Event("input", { bubbles: true }));
@@ -46,9 +46,9 @@ export function insert(area, text, { everything = false } = {}) {
 }
 
 /**
- * Insert a field of a type into a query: on lines of its own at the caret, within the braces of the document.
+ * Insert a field of a type into a query: on new lines at the caret, within the braces of the document.
  * @param {HTMLTextAreaElement} area
- * @param {string} field the field as text, of several lines if it has fields of its own
+ * @param {string} field the field as text, of several lines if it has fields
  */
 export function insertField(area, field) {
   const { value } = area;

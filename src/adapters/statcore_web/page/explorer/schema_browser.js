@@ -1,6 +1,6 @@
 // The schema browser: shows a type and its fields, or what a search finds; a click inserts a field into the query.
 
-import { find, make } from "./dom.js";
+import { find, make } from "../dom.js";
 import { fieldText, searched, typeName, typeText } from "./schema.js";
 
 /** @typedef {import("./schema.js").Schema} Schema */

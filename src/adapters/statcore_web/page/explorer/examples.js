@@ -1,6 +1,6 @@
 // Example queries: made of the fields that the schema has and of what the service can answer now.
 
-import { send } from "./client.js";
+import { send } from "../client.js";
 import { fieldText, typeText, withArguments } from "./schema.js";
 
 /** @typedef {{label: string, draft: import("./drafts.js").Draft}} Example */
