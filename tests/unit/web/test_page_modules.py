@@ -8,6 +8,7 @@ from typing import Any, Final
 from urllib.parse import parse_qs
 
 import graphql
+import pytest
 from tests.support.page_modules import call, run_program
 
 from statcore.errors import (
@@ -340,6 +341,33 @@ def test_a_jump_arrives_where_the_service_lists_less_at_a_time() -> None:
     });
     """
     assert 950 == run_program(_LIST + program, 120)
+
+
+@pytest.mark.parametrize("moved", [5, -5])
+def test_the_last_row_is_found_though_figures_change_the_order(moved: int) -> None:
+    """Objects move over the place where the last page began: rows are missing after it, or too many follow."""
+    program = """
+    const [, moved] = ARGUMENTS;
+    let isMoved = false;
+    globalThis.service = async (url) => {
+      const { after, limit } = JSON.parse(url.searchParams.get("variables"));
+      if (limit > 100) { // skips rows
+        isMoved = !isMoved;
+        return answer({ data: { list: { total_count: 1000, next_cursor: String(Number(after) + limit) } } });
+      }
+      const from = after ? Number(after) + (isMoved ? moved : 0) : 0;
+      const items = Array.from({ length: Math.min(limit, 1000 - from) }, (_, number) => ({ id: from + number }));
+      const next_cursor = from + limit < 1000 ? String(from + limit) : null;
+      return answer({ data: { list: { total_count: 1000, next_cursor, items } } });
+    };
+    return await new Promise((resolve) => {
+      const list = new ListWindow(listing, ({ rows }) => {
+        if (rows.get(999)?.id === 999) resolve(rows.get(905).id);
+        else if (rows.has(0)) list.show(980, 1000);
+      });
+    });
+    """
+    assert 905 == run_program(_LIST + program, 1000, moved)
 
 
 def test_a_row_in_an_outage_has_the_time_of_the_last_confirmation() -> None:

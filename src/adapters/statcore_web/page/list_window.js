@@ -48,6 +48,7 @@ export class ListWindow {
   /** @type {{target: number, live?: Live, isWaiting: boolean, stop: () => void} | undefined} looks for where a page begins */
   #skip;
   #mostSkipped = MOST_SKIPPED;
+  #foundAgain_ms = 0;
   /** @type {number | undefined} */
   #at_ms;
 
@@ -123,6 +124,8 @@ export class ListWindow {
       this.#total = list.total_count;
       this.#cursors.length = Math.min(this.#cursors.length, Math.ceil(list.total_count / PAGE) + 1);
       if (list.next_cursor) this.#cursors[number + 1] = list.next_cursor;
+      const end = number * PAGE + page.rows.length;
+      if (list.next_cursor ? end >= list.total_count : end !== list.total_count) this.#findAgain();
     }
     Object.assign(page, { live, isWaiting: false });
     if (!live.failure) {
@@ -171,6 +174,16 @@ export class ListWindow {
       this.#report();
     };
     this.#skip = { target, isWaiting: true, stop: keepSending(request, take, { every_ms: 0 }) };
+  }
+
+  /**
+   * Forget where the pages in view begin: figures have changed since, so that rows are missing at the end of the list, or more
+   * rows follow. While they go on changing, this happens once in each interval.
+   */
+  #findAgain() {
+    if (Date.now() < this.#foundAgain_ms + this.every_ms) return;
+    this.#foundAgain_ms = Date.now();
+    this.#cursors.length = Math.max(1, this.#needed[0] ?? 0);
   }
 
   #forget() {
