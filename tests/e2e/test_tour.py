@@ -69,11 +69,7 @@ async def test_which_session_uses_most_cpu_and_since_when(browser: Browser, addr
         values = re.compile(r"current: newest [\d.]+ m?cores")
         await expect(chart.get_by_role("img")).to_have_attribute("aria-label", values)
         await chart.get_by_text("Table of cpu_util").click()
-
-        async def has_points() -> bool:
-            return await chart.get_by_role("row").count() > (50 if SCREENSHOTS else 2)
-
-        await until(has_points, "points of the CPU use")
+        await expect(chart.get_by_role("row").nth(45 if SCREENSHOTS else 2)).to_be_visible(timeout=90_000)
         await chart.get_by_text("Table of cpu_util").click()
         await page.screenshot(path=folder / "session.png")
 
