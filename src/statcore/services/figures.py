@@ -19,7 +19,7 @@ class Figures:
     """The main numbers of an object; None is a number that is not known.
 
     Args:
-        cpu_pct: CPU use in percent of one core; that of an agent is the sum over its cores.
+        cpu_pct: CPU use in percent of one core; for an agent, the sum over its cores.
         mem_bytes: memory in use.
         accelerator_pct: use of the accelerators in percent, of the busiest kind if there are several kinds.
         accelerator_mem_bytes: memory of accelerators in use.

@@ -371,7 +371,7 @@ def test_the_last_row_is_found_though_figures_change_the_order(moved: int) -> No
 
 
 def test_a_row_in_an_outage_has_the_time_of_the_last_confirmation() -> None:
-    """The service confirms an answer by 304, and then cannot read the figures: they are of the time of the 304."""
+    """The service confirms an answer by 304, and then cannot read the figures: they keep the time of the 304."""
     program = """
     const items = (figures) => ({ list: { total_count: 1, next_cursor: null, items: [{ id: 1, figures }] } });
     const error = { path: ["list", "items", 0, "figures"], message: "away", extensions: { code: "UnavailableError" } };

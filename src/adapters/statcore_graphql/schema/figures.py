@@ -24,7 +24,7 @@ class Figures:
     """The figures."""
 
     cpu_pct: float | None = strawberry.field(
-        description="CPU use in percent of one core; that of an agent is the sum over its cores."
+        description="CPU use in percent of one core; for an agent, the sum over its cores."
     )
     mem_bytes: float | None = strawberry.field(description="Memory in use.")
     accelerator_pct: float | None = strawberry.field(

@@ -104,7 +104,7 @@ const STATE = {
   onPhone: "side",
   cell: ({ item, wrong, kept_ms }) => {
     if (!wrong.length) return item.figures ? html`<span class="unseen">good</span>` : html`<${Mark} wrong=${MISSING} />`;
-    const kept = `the figures are of an earlier answer, at ${clock(new Date(kept_ms ?? 0))}`;
+    const kept = `the figures are from an earlier answer, of ${clock(new Date(kept_ms ?? 0))}`;
     return [...Map.groupBy(wrong, ({ kind }) => kind)].map(([kind, group]) => {
       const messages = group.map(({ message }) => message);
       if (kept_ms && kind === "unavailable") messages.push(kept);

@@ -93,7 +93,7 @@ export function wrongWithAnswers(answers, lines, { end_s, step_s }, now_s = Date
 function staleText(stale, count) {
   const lines = stale
     .slice(0, MOST_NAMED)
-    .map(({ label, time_s }) => `the newest point of ${label} is of ${clock(new Date(time_s * 1000))}`);
+    .map(({ label, time_s }) => `the newest point of ${label} is from ${clock(new Date(time_s * 1000))}`);
   const more = stale.length > MOST_NAMED ? `, and so on: ${stale.length} of ${count} lines have no newer points` : "";
   return `${lines.join(", ")}${more}`;
 }
