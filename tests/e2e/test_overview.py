@@ -378,7 +378,7 @@ async def test_an_outage_of_the_store_shows_and_heals(browser: Browser, monkeypa
             await shown.visit.refresh()
             mark = shown.cell(session_id(0), "State").locator(".mark")
             await expect(mark).to_contain_text("unavailable")
-            await expect(mark).to_have_attribute("title", re.compile("of an earlier answer"))
+            await expect(mark).to_have_attribute("title", re.compile("from an earlier answer"))
             await expect(shown.cell(session_id(0), "CPU")).to_have_text("1000 %")
             await shown.page.get_by_role("button", name="CPU").click()  # needs the figures of all sessions
             await expect(shown.page.get_by_role("main").get_by_role("status")).to_contain_text("unavailable")

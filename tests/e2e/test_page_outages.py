@@ -61,7 +61,7 @@ async def test_an_outage_of_valkey_shows_and_heals(
             valkey.process.terminate()
             valkey.process.wait()
             await expect(state).to_contain_text("unavailable")
-            await expect(state).to_have_attribute("title", re.compile("of an earlier answer"))
+            await expect(state).to_have_attribute("title", re.compile("from an earlier answer"))
             await expect(memory).to_have_text("1.18 MiB")
             assert rows == await shown.shown_ids()
 
