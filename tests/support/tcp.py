@@ -5,39 +5,43 @@ from __future__ import annotations
 import asyncio
 import socket
 from collections.abc import AsyncGenerator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from ssl import SSLContext
 from typing import Final, TypeAlias
 
 _TURNS_TO_BEGIN: Final = 10
-"""In so many turns of the event loop, a connection that was accepted just before the end has its task."""
+"""In so many turns of the event loop, a connection that was accepted before has its task."""
 Handler: TypeAlias = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 
 
 @asynccontextmanager
 async def listening(handle: Handler, *, port: int = 0, ssl: SSLContext | None = None) -> AsyncGenerator[int]:
     """Handle connections until the block ends; yield the port, by default a free one."""
-    connections: set[asyncio.Task[None]] = set()
+    connections: dict[asyncio.Task[None], asyncio.StreamWriter] = {}
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         task = asyncio.current_task()
         assert task is not None
-        connections.add(task)
-        try:
+        connections[task] = writer
+        with suppress(asyncio.CancelledError):  # the callback of the stream would log it
             await handle(reader, writer)
-        except asyncio.CancelledError:  # it ends here, because the callback of the stream would log it
-            writer.transport.abort()  # bytes that the peer does not read would keep a closed connection open
 
     server = await asyncio.start_server(serve, "127.0.0.1", port, ssl=ssl)
     try:
         yield server.sockets[0].getsockname()[1]
     finally:
-        server.close()
+        # asyncio loses a connection that it accepts in the turn in which the server closes.
+        for listener in server.sockets:
+            asyncio.get_running_loop().remove_reader(listener)
         for _ in range(_TURNS_TO_BEGIN):
             await asyncio.sleep(0)
+        server.close()
         for task in connections:
             task.cancel()
         await asyncio.gather(*connections, return_exceptions=True)
+        for writer in connections.values():
+            writer.transport.abort()  # bytes that the peer does not read would keep a closed connection open
+        await asyncio.sleep(0)
         await server.wait_closed()
 
 

@@ -30,6 +30,7 @@ class Network:
     _proxies: AsyncExitStack = attrs.field(factory=AsyncExitStack, init=False)
     _rejoined: dict[str, asyncio.Event] = attrs.field(factory=dict[str, asyncio.Event], init=False)
     """The isolated servers, by source address."""
+    _to_servers: list[asyncio.StreamWriter] = attrs.field(factory=list[asyncio.StreamWriter], init=False)
 
     def forward(self, port: int, *, owner: str) -> int:
         """Forward connections to a port of the server with this source address; return the port of the proxy."""
@@ -59,7 +60,14 @@ class Network:
 
     def close(self) -> None:
         """End every connection and every proxy."""
-        self._run(self._proxies.aclose())
+
+        async def end() -> None:
+            await self._proxies.aclose()
+            for to_server in self._to_servers:
+                to_server.transport.abort()  # bytes that a server does not read would keep a closed connection open
+            await asyncio.sleep(0)
+
+        self._run(end())
 
     def _run(self, work: Coroutine[Any, Any, _T]) -> _T:
         return asyncio.run_coroutine_threadsafe(work, self._loop).result(_ANSWER_S)
@@ -69,6 +77,7 @@ class Network:
     ) -> None:
         try:
             from_server, to_server = await asyncio.open_connection(LOOPBACK, port)
+            self._to_servers.append(to_server)
             try:
                 copies = [
                     asyncio.create_task(self._copy(reader, to_server, ends)),
@@ -80,9 +89,6 @@ class Network:
                     for copy in copies:
                         copy.cancel()
                     await asyncio.gather(*copies, return_exceptions=True)
-            except asyncio.CancelledError:
-                to_server.transport.abort()  # a server that hangs reads nothing more
-                raise
             finally:
                 to_server.close()
         except OSError:
