@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+import socket
 import sys
 import threading
 from collections.abc import Coroutine, Generator
@@ -30,9 +31,33 @@ def run(work: Coroutine[Any, Any, _T], *, doing: str) -> _T:
 
     try:
         with _interruptible(), _progress(doing), plugin_code():
-            return asyncio.run(work)
+            return asyncio.run(_woken_by_signals(work))
     finally:
         work.close()  # Python warns about a coroutine that never ran, as after an interrupt before it
+
+
+async def _woken_by_signals(work: Coroutine[Any, Any, _T]) -> _T:
+    """Run a coroutine in a loop that each signal wakes.
+
+    Without this, a signal that arrives just before the loop begins to wait is handled at the end of the wait, which may
+    be a deadline of many seconds.
+    """
+    import asyncio  # noqa: PLC0415
+
+    if threading.current_thread() is not threading.main_thread():
+        return await work
+    loop = asyncio.get_running_loop()
+    reader, writer = socket.socketpair()
+    with reader, writer:
+        reader.settimeout(0)
+        writer.settimeout(0)
+        loop.add_reader(reader, reader.recv, 4096)
+        before = signal.set_wakeup_fd(writer.fileno(), warn_on_full_buffer=False)
+        try:
+            return await work
+        finally:
+            signal.set_wakeup_fd(before)
+            loop.remove_reader(reader)
 
 
 @contextmanager

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import signal
+import threading
 from collections.abc import Iterator
 
 import pytest
 
-from statcore_cli.event_loop import run_until_stopped, stop_on_signals
+from statcore_cli.event_loop import run, run_until_stopped, stop_on_signals
 
 STOPPING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
@@ -79,3 +81,29 @@ async def test_an_error_of_work_that_runs_until_stopped_is_raised() -> None:
 
     with pytest.raises(ValueError, match="bad"):
         await run_until_stopped(work())
+
+
+def test_a_signal_that_does_not_end_the_wait_of_the_loop_interrupts() -> None:
+    """Another thread takes the signal, so that the loop goes on to wait: as with one that comes just before the wait."""
+    begun, ends_of_wait = threading.Event(), list[str]()
+
+    async def work() -> None:
+        loop = asyncio.get_running_loop()
+        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+        try:
+            loop.call_later(0.2, begun.set)
+            loop.call_later(20, ends_of_wait.append, "its own")
+            await loop.create_future()
+        finally:
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
+
+    def send() -> None:
+        begun.wait()
+        os.kill(os.getpid(), signal.SIGINT)
+
+    sending = threading.Thread(target=send)
+    sending.start()
+    with pytest.raises(KeyboardInterrupt):
+        run(work(), doing="waiting")
+    sending.join()
+    assert [] == ends_of_wait
