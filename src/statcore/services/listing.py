@@ -219,8 +219,8 @@ class ObjectListing:
                 part; any other text is searched in the ids of the object, its owners and its kernels, in any case.
             after: the `next_cursor` of the previous page, whose list had the same `sort`.
             limit: how many objects the page has at most; None means all.
-            figures: whether the objects of the page have figures. If their statistics cannot be read, the figures have a
-                problem.
+            figures: whether the objects of the page have figures; a sort by a figure alone gives them none. If their
+                statistics cannot be read, the figures have a problem.
 
         Raises:
             InputError: a sort, filter, cursor or limit cannot be used.
@@ -235,8 +235,9 @@ class ObjectListing:
         if filters:
             objects = [object_ async for part in in_turns(objects) for object_ in part if is_selected(object_)]
         first = _First(order, start, len(objects) if limit is None else limit + 1)
-        if order.by in FIGURES:
-            await self._add_by_figure(kind, objects, first)
+        is_by_figure = order.by in FIGURES
+        if is_by_figure:
+            await self._add_by_figure(kind, objects, first, figures=figures)
         else:
             async for part in in_turns(objects, size=_KEYS_PER_TURN):
                 first.add([_Place(order.key(object_.object_id, object_.value(order.by)), object_) for object_ in part])
@@ -244,7 +245,7 @@ class ObjectListing:
         more = limit is not None and len(places) > limit
         cursor = order.cursor(places[limit - 1].key) if more and limit and order.by != _AGE else None
         page = places[:limit]
-        if order.by in FIGURES:
+        if figures and is_by_figure:
             items = await _with_figures(kind, ((place.object_, place.batch[place.ids]) for place in page))
         else:
             items = [place.object_ for place in page]
@@ -252,8 +253,10 @@ class ObjectListing:
                 items = await self._read_figures(kind, items)
         return ListPage(items=items, total_count=len(objects), next_cursor=cursor)
 
-    async def _add_by_figure(self, kind: ObjectKind[_Record], objects: _Objects[_Record], first: _First) -> None:
-        """Add objects to a list that is sorted by a figure."""
+    async def _add_by_figure(
+        self, kind: ObjectKind[_Record], objects: _Objects[_Record], first: _First, *, figures: bool
+    ) -> None:
+        """Add objects to a list that is sorted by a figure, with their entries if all figures are needed afterwards."""
         order = first.order
 
         async def read(part: Sequence[ListedObject[_Record]]) -> None:
@@ -262,7 +265,7 @@ class ObjectListing:
             counted = 0
             for object_, ids in zip(part, of_objects, strict=True):
                 key = order.key(object_.object_id, kind.figure(order.by, object_, batch, ids))
-                places.append(_Place(key, object_, batch, ids))
+                places.append(_Place(key, object_, batch, ids) if figures else _Place(key, object_))
                 if ids.stop - counted >= _ENTRIES_PER_TURN:
                     counted = ids.stop
                     await give_way()
@@ -371,7 +374,7 @@ class _Order:
 
 
 class _Place(NamedTuple):
-    """The place of an object in a list, with the entries that it is sorted by, if it is sorted by a figure."""
+    """The place of an object in a list, with its entries if they are needed for its figures."""
 
     key: _Key
     object_: ListedObject[Any]

@@ -109,6 +109,24 @@ async def test_a_list_that_is_sorted_by_a_figure_has_been_read(name: str, reads:
     assert [reads] == [count for _, count in store.reads]
 
 
+@pytest.mark.parametrize("sort", ["id", "-mem_bytes"])
+@pytest.mark.parametrize("name", LISTS)
+async def test_a_list_may_be_skipped_without_its_items(name: str, sort: str) -> None:
+    """The cursor is the same with items, without them, and with items in a fragment."""
+    store = counted()
+    for number in range(6):
+        store.store.plant(kernel_id(number), {"mem": {"current": str(number // 2)}})
+    host = Host(statistics=store, inventory=inventory_of(6, endpoints=6))
+    arguments = f'(sort: "{sort}", limit: 2)'
+    items = "items { figures { mem_bytes } }"
+    plain, skipped, fragment = [
+        (await host.execute_cleanly(f"{{ {name}{arguments} {{ next_cursor {fields} }} }}"))[name]
+        for fields in (items, "", f"... {{ {items} }}")
+    ]
+    assert plain == fragment == {**skipped, "items": plain["items"]}
+    assert len(plain["items"]) in {0, 2}
+
+
 class Unreadable(MemoryStatistics):
     """A store in which the entry of one kernel cannot be read."""
 

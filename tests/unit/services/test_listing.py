@@ -279,13 +279,25 @@ async def test_ten_thousand_sessions_do_not_hold_the_event_loop(many: tuple[Obje
             tracked.append(len(gc.get_objects()))
 
     counting = asyncio.create_task(count_turns())
-    page = await listing.read(SESSIONS, sort="-mem_bytes", filters=[USER], limit=100)
+    page = await listing.read(SESSIONS, sort="-mem_bytes", filters=[USER], limit=100, figures=True)
     counting.cancel()
 
     assert (100, 10_000, [96.0] * 100) == (len(page.items), page.total_count, memory_of(page))
     assert 10_000 + 100 * 6 == sum(reads)  # and all six figures of the page
     assert max(reads) <= 256
     assert max(tracked) <= 30_000
+
+
+async def test_a_sort_by_a_figure_reads_nothing_but_this_figure(many: tuple[ObjectListing, list[int]]) -> None:
+    """A program that skips almost all sessions pays for no figures of them."""
+    listing, reads = many
+
+    page = await listing.read(SESSIONS, sort="-mem_bytes", limit=9_900)
+
+    assert (9_900, {None}) == (len(page.items), {item.figures for item in page.items})
+    assert 10_000 == sum(reads)
+    last = await listing.read(SESSIONS, sort="-mem_bytes", after=page.next_cursor, figures=True)
+    assert (100, [0.0] * 100) == (len(last.items), memory_of(last))
 
 
 class Plain:

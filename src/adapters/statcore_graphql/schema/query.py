@@ -8,6 +8,7 @@ from typing import Annotated, Final, Generic, TypeAlias, TypeVar, cast
 
 import attrs
 import strawberry
+from graphql import FieldNode, FragmentSpreadNode, InlineFragmentNode
 from strawberry.scalars import JSON
 
 from statcore.concurrency import in_turns
@@ -19,6 +20,7 @@ from statcore.plugins.querier_kinds import build_querier, metric_names, prepare
 from statcore.ports import InventoryPort, OwnerInventoryPort
 from statcore.ports.inventory import list_agent_records, list_kernels, owner_inventory
 from statcore.services import AGENTS, ENDPOINTS, KERNELS, SESSIONS, SORTS, Figures, ObjectKind, ObjectListing
+from statcore.services.figures import FIGURES
 from statcore_graphql.context import GraphQueryContext
 from statcore_graphql.schema.agent import Agent, AgentList
 from statcore_graphql.schema.compute_session import ComputeSession, ComputeSessionList, Kernel, KernelList
@@ -69,7 +71,7 @@ class Query:
     ) -> ComputeSessionList | None:
         """Read from the inventory."""
         page = _PageArguments(limit, offset, sort, filters, after)
-        read = await page.read(info.context, SESSIONS, info.context.inventory.list_sessions)
+        read = await page.read(info, SESSIONS, info.context.inventory.list_sessions)
         items = await _as_objects(ComputeSession.of, read.items)
         return ComputeSessionList(items=items, total_count=read.total_count, next_cursor=read.next_cursor)
 
@@ -109,7 +111,7 @@ class Query:
     ) -> KernelList | None:
         """Read from the inventory."""
         page = _PageArguments(limit, offset, sort, filters, after)
-        read = await page.read(info.context, KERNELS, partial(list_kernels, info.context.inventory))
+        read = await page.read(info, KERNELS, partial(list_kernels, info.context.inventory))
         items = await _as_objects(Kernel.of, read.items)
         return KernelList(items=items, total_count=read.total_count, next_cursor=read.next_cursor)
 
@@ -125,7 +127,7 @@ class Query:
     ) -> EndpointList | None:
         """Read from the inventory."""
         page = _PageArguments(limit, offset, sort, filters, after)
-        read = await page.read(info.context, ENDPOINTS, info.context.inventory.list_endpoints)
+        read = await page.read(info, ENDPOINTS, info.context.inventory.list_endpoints)
         items = await _as_objects(Endpoint.of, read.items)
         return EndpointList(items=items, total_count=read.total_count, next_cursor=read.next_cursor)
 
@@ -141,7 +143,7 @@ class Query:
     ) -> AgentList | None:
         """Read from the inventory."""
         page = _PageArguments(limit, offset, sort, filters, after)
-        read = await page.read(info.context, AGENTS, partial(list_agent_records, info.context.inventory))
+        read = await page.read(info, AGENTS, partial(list_agent_records, info.context.inventory))
         items = await _as_objects(Agent.of, read.items)
         return AgentList(items=items, total_count=read.total_count, next_cursor=read.next_cursor)
 
@@ -300,14 +302,17 @@ class _PageArguments:
     after: str | None
 
     async def read(
-        self, context: GraphQueryContext, kind: ObjectKind[_Record], list_: Callable[..., Awaitable[Page[_Record]]]
+        self, info: _Info, kind: ObjectKind[_Record], list_: Callable[..., Awaitable[Page[_Record]]]
     ) -> _ReadPage[_Record]:
         """Return a page, and count its objects, and the statistics that it is sorted by, for the limit of the request.
+
+        The page has no items if the query does not select them: a program that skips pages needs only the cursor.
 
         Raises:
             InputError: the limit is above `MAX_LIMIT`, an argument cannot be used, or the request lists and loads too many
                 objects.
         """
+        context, has_items = info.context, _selects(info, "items")
         is_sorted = not (self.sort is None and self.filters is None and self.after is None)
         if self.limit > MAX_LIMIT:
             raise InputError(f"limit must be at most {MAX_LIMIT}, not {self.limit}; page with offset")
@@ -316,11 +321,36 @@ class _PageArguments:
         if is_sorted:
             count = partial(context.loaders.count, advice=_FEWER_FIGURES)
             page = await ObjectListing(context.inventory, context.statistics_repository, count=count).read(
-                kind, sort=self.sort or "id", filters=self.filters or (), after=self.after, limit=self.limit
+                kind,
+                sort=self.sort or "id",
+                filters=self.filters or (),
+                after=self.after,
+                limit=self.limit,
+                figures=has_items and self.sort is not None and self.sort.removeprefix("-") in FIGURES,
             )
             read = _ReadPage([(item.record, item.figures) for item in page.items], page.total_count, page.next_cursor)
         else:
             plain = await list_(limit=self.limit, offset=self.offset)
             read = _ReadPage([(record, None) for record in plain.items], plain.total_count)
         context.loaders.count(len(read.items))
-        return read
+        return read if has_items else attrs.evolve(read, items=())
+
+
+def _selects(info: _Info, name: str) -> bool:
+    """Return whether the query selects a field of the object that is resolved now, by itself or in a fragment."""
+    resolved = info._raw_info  # noqa: SLF001 - its public form takes exponential time for fragments that spread others twice
+    pending = [node.selection_set for node in resolved.field_nodes]
+    spread: set[str] = set()
+    while pending:
+        selection_set = pending.pop()
+        for selection in selection_set.selections if selection_set else ():
+            if isinstance(selection, FieldNode):
+                if selection.name.value == name:
+                    return True
+            elif isinstance(selection, FragmentSpreadNode):
+                fragment = selection.name.value
+                pending += [] if fragment in spread else [resolved.fragments[fragment].selection_set]
+                spread.add(fragment)
+            else:
+                pending.append(cast("InlineFragmentNode", selection).selection_set)
+    return False
