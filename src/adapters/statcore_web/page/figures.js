@@ -10,5 +10,8 @@ export const FIGURES = {
   tx_bytes_per_s: { title: "Sent", unit: "bytes_per_s" },
 };
 
+/** What a percentage of CPU is of. */
+export const CORES = "100 % is one core";
+
 /** All figures in a query. */
 export const FIGURE_FIELDS = `figures { ${Object.keys(FIGURES).join(" ")} }`;

@@ -3,7 +3,7 @@
 import { html } from "htm/preact";
 import { useRef } from "preact/hooks";
 import { CopyButton } from "./copy_button.js";
-import { FIGURE_FIELDS, FIGURES } from "./figures.js";
+import { CORES, FIGURE_FIELDS, FIGURES } from "./figures.js";
 import { keptSince, withKept } from "./kept.js";
 import { useLive } from "./live.js";
 import { LiveEntry } from "./live_entry.js";
@@ -188,7 +188,7 @@ function Facts({ item, kind, id }) {
           .filter(([name]) => typeof figures[name] === "number")
           .map(
             ([name, { title, unit }]) =>
-              html`<li key=${name} title=${exact(figures[name], unit)}><span class="faint">${title}</span> <b>${format(figures[name], unit)}</b></li>`,
+              html`<li key=${name} title=${exact(figures[name], unit) + (name === "cpu_pct" ? `; ${CORES}` : "")}><span class="faint">${title}</span> <b>${format(figures[name], unit)}</b></li>`,
           )}
       </ul>`
     }

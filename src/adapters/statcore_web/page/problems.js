@@ -42,6 +42,13 @@ export function Mark({ wrong: { kind, message } }) {
   >`;
 }
 
+/** The number of marks that have no room, with the reasons of all of them. @param {{all: Wrong[]}} props */
+export function MoreMarks({ all }) {
+  if (!all.length) return null;
+  const text = all.map(({ kind, message }) => `${lookOf(kind).word}: ${message}`).join("\n");
+  return html`<span class="mark" title=${text}>and ${all.length} more<span class="unseen">: ${text}</span></span>`;
+}
+
 /**
  * Return what is wrong with the value at a path of the data and with all below it: problems first, then errors of fields.
  * @param {Response | undefined} response
