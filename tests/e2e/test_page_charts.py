@@ -425,7 +425,7 @@ async def test_copied_is_shown_for_two_seconds_after_the_last_click(browser: Bro
 
 
 async def test_the_keyboard_hides_a_line(browser: Browser, url: str) -> None:
-    """As the capacity, beside which low values are flat: a button in the legend; another range leaves it hidden."""
+    """As the capacity, beside which low values are flat: a button in the legend. A range or a theme leaves it hidden."""
     async with charting(browser, address(url, "object", "session", ID_1, **RANGE)) as shown:
         current, capacity = (shown.chart("mem").get_by_role("button", name=name) for name in ("current", "capacity"))
         await current.focus()
@@ -437,6 +437,11 @@ async def test_the_keyboard_hides_a_line(browser: Browser, url: str) -> None:
         await shown.button("Earlier").press("Enter")
         await expect(shown.page).not_to_have_url(first)
         await expect(shown.chart("mem")).to_have_attribute("aria-busy", "false")
+        await expect(capacity).to_have_attribute("aria-pressed", "false")
+        await expect(current).to_have_attribute("aria-pressed", "true")
+        drawn_in_light = await capacity.element_handle()
+        await shown.page.get_by_label("Theme").select_option("dark")
+        await drawn_in_light.wait_for_element_state("hidden")
         await expect(capacity).to_have_attribute("aria-pressed", "false")
         await expect(current).to_have_attribute("aria-pressed", "true")
 

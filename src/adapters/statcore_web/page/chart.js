@@ -42,9 +42,14 @@ export function Chart({ title, lines, unit, range, onZoom }) {
     const element = frame.current;
     if (!element) return;
     const build = () => {
+      const before = plot.current?.series ?? [];
       plot.current?.destroy();
-      plot.current = new uPlot(optionsOf({ element, legend, lines, unit, shown, zoom }), columnsOf(drawn.current), element);
-      showNewest(plot.current);
+      const built = new uPlot(optionsOf({ element, legend, lines, unit, shown, zoom }), columnsOf(drawn.current), element);
+      plot.current = built;
+      before.forEach(({ show }, number) => {
+        if (show === false) built.setSeries(number, { show }); // the user has hidden this line
+      });
+      showNewest(built);
     };
     build();
     const resized = new ResizeObserver(() => plot.current?.setSize(sizeOf(element)));
@@ -212,6 +217,7 @@ function optionsOf({ element, legend, lines, unit, shown, zoom }) {
     ...sizeOf(element),
     legend: { live: true, mount: (_, table) => legend.current?.append(table) }, // nothing in an image can be focused
     cursor: {
+      y: false,
       drag: { x: Boolean(zoom.current), y: false, setScale: false },
       points: { size: 6 },
       // The other charts show the same time; a range that is dragged stays here.
