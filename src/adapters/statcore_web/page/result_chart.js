@@ -8,6 +8,7 @@ import { useLive } from "./live.js";
 import { kindOfFailure, Mark, sentence, since, wrongAt } from "./problems.js";
 import { ANSWER, csvOf, linesOf, wrongWithAnswers } from "./results.js";
 import { refreshOf, spanOf, zoomBy, zoomTo } from "./time_range.js";
+import { clock } from "./units.js";
 
 /** @typedef {import("./results.js").Answer} Answer */
 /** @typedef {import("./chart.js").Line} Line */
@@ -23,6 +24,7 @@ import { refreshOf, spanOf, zoomBy, zoomTo } from "./time_range.js";
 /** Where the query of a chart can be changed. @typedef {{href: string, text: string}} Link */
 
 const MOST_LINES = 30;
+const REMARKABLE_S = 60;
 
 /**
  * Return the field that queries a kind of querier.
@@ -134,7 +136,7 @@ export function Result({ title, live, parts, range, link, remark, isTableOpen })
             ${
               shown.lines.length
                 ? html`<${Chart} title=${title} lines=${shown.lines} unit=${shown.unit} range=${shown.range} onZoom=${zoomFrom(range)} />`
-                : html`<p class="nothing">No points in this range.</p>`
+                : html`<p class="nothing">No points in this range.${remarkOnEnd(range, shown.range)}</p>`
             }
             ${shown.more > 0 && html`<p class="faint">The chart shows the first ${MOST_LINES} of ${MOST_LINES + shown.more} series; CSV has all.</p>`}
           </div>`
@@ -147,6 +149,16 @@ export function Result({ title, live, parts, range, link, remark, isTableOpen })
       ${link && html`<a href=${link.href}>${link.text}<span class="unseen"> ${title} by itself</span></a>`}
     </footer>
   </article>`;
+}
+
+/**
+ * Return when a range without points ends, if that is some time before now; otherwise "".
+ * @param {TimeRange} range
+ * @param {[number, number]} shown its first and its last time
+ */
+function remarkOnEnd({ to }, [, end_s]) {
+  if (to !== "now" || Date.now() / 1000 - end_s < REMARKABLE_S) return "";
+  return ` Its last step is at ${clock(new Date(end_s * 1000))}. A shorter range shows newer points, if there are any.`;
 }
 
 /** @param {TimeRange} range */

@@ -198,8 +198,8 @@ function RangeText({ range }) {
   const { start_s, end_s, step_s } = spanOf(range);
   const [start, end] = [new Date(start_s * 1000), new Date(end_s * 1000)];
   const isLive = range.to === "now";
-  const begin = clock(start).replace(` ${zone(start)}`, "");
-  const text = isLive ? `${duration(end_s - start_s)} until now` : `${begin} – ${clock(end)}`;
+  const withoutZone = (/** @type {Date} */ time) => clock(time).replace(` ${zone(time)}`, "");
+  const text = isLive ? `${duration(end_s - start_s)} until now` : `${withoutZone(start)} – ${withoutZone(end)}`;
   const title = isLive
     ? `since ${clock(start)}, a point every ${duration(step_s)}`
     : `${duration(end_s - start_s)}, a point every ${duration(step_s)}`;
