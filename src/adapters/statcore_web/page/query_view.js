@@ -60,7 +60,7 @@ function Index({ queriers, presets }) {
     <h3 class="part-title">Kinds of querier</h3>
     <ul class="cards">${queriers.map(({ name, summary }) => card("querier", name, summary))}</ul>
     <h3 class="part-title">Presets</h3>
-    ${presets.length ? html`<ul class="cards">${presets.map(({ name, description }) => card("preset", name, description))}</ul>` : html`<p class="faint">No plugin brings presets.</p>`}
+    ${presets.length ? html`<ul class="cards">${presets.map(({ name, description }) => card("preset", name, description))}</ul>` : html`<p class="faint">There are no presets. Plugins and the option --presets of statcore serve add them.</p>`}
   `;
 }
 

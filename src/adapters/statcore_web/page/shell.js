@@ -106,7 +106,7 @@ function ThemeChoice() {
     chooseTheme(/** @type {HTMLSelectElement} */ (currentTarget).value);
   const chosen = theme();
   return html`<select aria-label="Theme" onChange=${choose}>
-    ${THEMES.map((name) => html`<option value=${name} selected=${name === chosen}>${name}</option>`)}
+    ${Object.keys(THEMES).map((name) => html`<option value=${name} selected=${name === chosen}>${THEMES[name]}</option>`)}
   </select>`;
 }
 
