@@ -8,8 +8,8 @@ import { watchTheme } from "./theme.js";
 import { clock, format } from "./units.js";
 
 /**
- * A line: its name, and its points in order of time (unix seconds and a number; null is a gap). `isDashed` is for what it is
- * compared with, such as a capacity.
+ * A line: its name, and its points in order of time (unix seconds and a number; null is a gap). A line is dashed if other lines
+ * are compared with it, as with a capacity.
  * @typedef {{label: string, points: [number, number | null][], isDashed?: boolean}} Line
  */
 
@@ -54,7 +54,7 @@ export function Chart({ title, lines, unit, range, onZoom }) {
     build();
     const resized = new ResizeObserver(() => plot.current?.setSize(sizeOf(element)));
     resized.observe(element);
-    const unwatch = watchTheme(build); // the colours are drawn as they are at that time
+    const unwatch = watchTheme(build); // a drawn line keeps its colour
     return () => {
       resized.disconnect();
       unwatch();
@@ -72,7 +72,7 @@ export function Chart({ title, lines, unit, range, onZoom }) {
 }
 
 /**
- * Return what a screen reader says of a chart: for each line the newest, the lowest and the highest value.
+ * Return the text of a chart for screen readers: the newest, the lowest and the highest value of each line.
  * @param {string} title
  * @param {Line[]} lines
  * @param {string | null | undefined} unit
@@ -116,7 +116,7 @@ export function ChartTable({ title, lines, unit, isFirstOpen = false }) {
 }
 
 /**
- * Return whether an element is in view or near it (a hook): what is far down is loaded when it comes near.
+ * Return whether an element is in view or near it (a hook), so that a chart far below is loaded later.
  * @param {{current: Element | null}} ref
  */
 export function useNearness(ref) {
@@ -133,7 +133,7 @@ export function useNearness(ref) {
 }
 
 /**
- * Return the points as uPlot takes them: the times of all lines, and the values of each line at these times.
+ * Return the points in the form of uPlot: the times of all lines, and the values of each line at these times.
  * @param {Line[]} lines
  * @returns {uPlot.AlignedData}
  */

@@ -94,7 +94,7 @@ function OneObject({ kind, id }) {
   const known = useKnown(live, field);
   const { item } = known;
   const selected = kind.selected(id, item);
-  const stored = kind.label === "agent_id" ? [] : Object.keys(item?.live_stat ?? {}); // an agent's are of its parts
+  const stored = kind.label === "agent_id" ? [] : Object.keys(item?.live_stat ?? {}); // the entry of an agent is made of parts
   return html`<section class="object" aria-labelledby="view-title">
     <div class="bar">
       <h2 id="view-title" tabindex="-1">${kind.title} <span class="id">${id}</span></h2>
@@ -167,7 +167,7 @@ function Facts({ item, kind, id }) {
   const start = started_at && new Date(started_at);
   const age = start
     ? html`<span title=${started_at}>${clock(start)}, ${duration((Date.now() - start.getTime()) / 1000)} ago</span>`
-    : kind.argument !== "agent_id" && html`<span class="faint">not known</span>`; // of an agent it never is
+    : kind.argument !== "agent_id" && html`<span class="faint">not known</span>`; // no agent has a start
   const onAgent = html`<a href=${hrefOf(["kernels"], { filter: `agent_id=${id}` })}>All kernels on it</a>`;
   /** @type {[string, any][]} */
   const facts = [

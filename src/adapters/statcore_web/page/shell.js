@@ -1,4 +1,4 @@
-// What surrounds every view: navigation, the connection, the token, the theme, the version.
+// The frame of every view: navigation, the connection, the token, the theme, the version.
 
 import { html } from "htm/preact";
 import { useEffect, useRef, useState } from "preact/hooks";

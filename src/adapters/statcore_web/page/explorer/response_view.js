@@ -26,7 +26,7 @@ export function clear() {
 }
 
 /**
- * Show what came of a request, and return the text of the response. Data that is shown stays if none came.
+ * Show the outcome of a request, and return the text of the response. Without a response, the earlier data stays.
  * @param {Outcome} outcome
  * @param {(location: {line: number, column: number}) => void} goTo shows a place in the query
  */
