@@ -508,7 +508,7 @@ async def test_one_object_has_its_entry_its_links_and_its_problems(browser: Brow
     words = {
         "stale": "stale: .*planted: stale",
         "incomplete": "incomplete: .*planted: incomplete",
-        "unavailable": "unavailable: the service of this field is unavailable",
+        "unavailable": "unavailable: the store or backend of this field is unavailable",
         "undated": "age unknown: .*planted: undated",
         "malformed": "unreadable: .+",
     }
@@ -523,6 +523,9 @@ async def test_one_object_has_its_entry_its_links_and_its_problems(browser: Brow
         await expect(shown.main.locator(".problems p")).to_have_count(0)
         await shown.page.evaluate(f"location.hash = '#/object/session/{id_of(9, 9)}'")
         await expect(shown.main.locator(".problems")).to_contain_text("No session with this id exists now")
+        await shown.page.evaluate("location.hash = '#/object/session/nonsense'")
+        await expect(shown.main.locator(".problems p")).to_contain_text("error: not an id: 'nonsense'")
+        await expect(shown.main.get_by_role("article")).to_have_count(0)
 
         await shown.page.evaluate(f"location.hash = '#/object/session/{session_id(9)}'")
         await shown.main.get_by_role("link", name=kernel_id(9)).click()

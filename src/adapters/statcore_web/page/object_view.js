@@ -8,7 +8,7 @@ import { keptSince, withKept } from "./kept.js";
 import { useLive } from "./live.js";
 import { LiveEntry } from "./live_entry.js";
 import { ObjectCharts } from "./object_charts.js";
-import { errorAt, lookOf, sentence, since, wrongAt } from "./problems.js";
+import { errorAt, kindOfFailure, lookOf, sentence, since, wrongAt } from "./problems.js";
 import { hrefOf } from "./state.js";
 import { clock, duration, exact, format } from "./units.js";
 
@@ -94,6 +94,7 @@ function OneObject({ kind, id }) {
   const known = useKnown(live, field);
   const { item } = known;
   const selected = kind.selected(id, item);
+  const isRefused = !live.response && live.code === "InputError"; // charts would repeat that the id is wrong
   const stored = kind.label === "agent_id" ? [] : Object.keys(item?.live_stat ?? {}); // the entry of an agent is made of parts
   return html`<section class="object" aria-labelledby="view-title">
     <div class="bar">
@@ -104,7 +105,7 @@ function OneObject({ kind, id }) {
     ${item && html`<${Facts} item=${item} kind=${kind} id=${id} />`}
     ${item && !selected.length && html`<p class="faint">This endpoint has no sessions.</p>`}
     ${selected.length > MOST_SESSIONS && html`<p class="faint">Charts show ${MOST_SESSIONS} of ${selected.length} sessions.</p>`}
-    <${ObjectCharts} label=${kind.label} selected=${selected.slice(0, MOST_SESSIONS)} stored=${stored} />
+    ${!isRefused && html`<${ObjectCharts} label=${kind.label} selected=${selected.slice(0, MOST_SESSIONS)} stored=${stored} />`}
     <${LiveEntry} item=${item} error=${errorAt(live.response, field, "live_stat")} />
   </section>`;
 }
@@ -131,15 +132,16 @@ function useKnown({ response, at_ms = 0 }, field) {
 }
 
 /** What is wrong, each with its reason. @param {{kind: ObjectKind, live: Live, kept_ms?: number}} props */
-function Problems({ kind, live: { response, failure, at_ms }, kept_ms }) {
-  const wrong = wrongAt(response, [kind.field]);
+function Problems({ kind: { field, title }, live, kept_ms }) {
+  const { response, failure, at_ms } = live;
+  const wrong = wrongAt(response, [field]);
   const unique = [...new Map(wrong.map((each) => [each.kind + each.message, each])).values()];
   if (failure) {
-    const shown = response ? since(at_ms) : "Nothing is loaded yet.";
-    unique.unshift({ kind: response ? "outdated" : "unavailable", message: `${sentence(failure)} ${shown}` });
+    const kind = response ? "outdated" : kindOfFailure(live);
+    unique.unshift({ kind, message: `${sentence(failure)} ${since(at_ms)}` });
   }
-  if (response && response.data[kind.field] === null && !failure) {
-    const message = `No ${kind.title.toLowerCase()} with this id exists now. Charts of the past may still have data.`;
+  if (response && response.data[field] === null && !failure) {
+    const message = `No ${title.toLowerCase()} with this id exists now. Charts of the past may still have data.`;
     unique.unshift({ kind: "missing", message });
   }
   if (kept_ms)
