@@ -542,9 +542,11 @@ async def test_one_object_has_its_entry_its_links_and_its_problems(browser: Brow
 
 
 async def test_an_endpoint_says_which_sessions_its_charts_have(browser: Browser) -> None:
-    """The first eight of them; an endpoint without sessions says that it has none."""
+    """The first eight; the lines of the only session need no name; an endpoint without sessions says so."""
     page_world = PageWorld(12)
-    for number, sessions in ((1, 12), (2, 0)):
+    labels = {CONTAINER_METRIC_LABEL: "mem", "value_type": "current", "session_id": session_id(0)}
+    page_world.metrics.append_scrape([(CONTAINER_SERIES, labels, GIB)], target="node-1", time=datetime.now(UTC))
+    for number, sessions in ((1, 12), (2, 0), (3, 1)):
         replicas = tuple(
             ReplicaRecord(replica_id=id_of(6, each), session_id=session_id(each), active=True) for each in range(sessions)
         )
@@ -554,6 +556,10 @@ async def test_an_endpoint_says_which_sessions_its_charts_have(browser: Browser)
         charting(browser, address(client.make_url("/"), "object", "endpoint", id_of(5, 1))) as shown,
     ):
         await expect(shown.main).to_contain_text("Charts show 8 of 12 sessions")
+        query = shown.chart("mem").get_by_role("link")
+        await expect(query).to_contain_text(f"Query of {session_id(0)}")
+        await shown.go("object", "endpoint", id_of(5, 3))
+        await expect(query).to_have_text("Query mem by itself")
         await shown.go("object", "endpoint", id_of(5, 2))
         await expect(shown.main).to_contain_text("This endpoint has no sessions")
 

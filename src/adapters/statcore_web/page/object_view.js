@@ -68,11 +68,12 @@ const KINDS = {
 const MOST_SESSIONS = 8;
 
 /**
- * Return the sessions of an endpoint, with short names where these differ.
+ * Return the sessions of an endpoint, with short names if these differ. Only one session needs no name.
  * @param {{session_id: string | null}[]} replicas
  */
 function sessionsOf(replicas) {
   const ids = [...new Set(replicas.map(({ session_id }) => session_id))].filter((id) => id !== null);
+  if (ids.length === 1) return ids.flatMap(itself);
   const areShort = new Set(ids.map((id) => id.slice(0, 8))).size === ids.length;
   return ids.map((id) => ({ name: areShort ? `${id.slice(0, 8)}…` : id, value: id }));
 }
