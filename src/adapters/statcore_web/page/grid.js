@@ -14,8 +14,8 @@ import { change, hrefOf } from "./state.js";
 /**
  * A column. `cell` returns what stands there; its links have the given `tabindex`, so that Tab stops at one row only. `sort` is the
  * name that the service sorts by, with `-` in front if the column shows the opposite (an age for a start). `width` is a column
- * of a CSS grid, with its least width in rem. A column with `figure` is shown once a row has that figure. On a phone, where a row has several lines, a
- * column may be hidden ("minor"), beside the id ("side"), wide, or a line by itself.
+ * of a CSS grid, with its least width in rem. A column with `figure` is shown once a row has that figure. On a phone, where a row has
+ * several lines, a column may be hidden ("minor"), beside the id ("side"), wide, or a line by itself.
  * @typedef {{title: string, sort?: string, width: string, isNumber?: boolean, hint?: string, figure?: string,
  *   onPhone?: "minor" | "side" | "wide" | "line", cell: (row: Row, context: Context) => any}} Column
  */

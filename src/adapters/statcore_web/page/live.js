@@ -18,8 +18,9 @@ import { poll } from "./client.js";
  *   failure?: string, code?: string, retryAfter_s?: number}} Live
  */
 /**
- * How a query is sent again: `every_ms` after each answer; 0 sends it once, and again only after a failure. `fresh` returns variables
- * of the moment, such as the ends of a range. `hasParts`: an answer is good if any of its root fields is good. A paused query waits.
+ * How a query is sent again: `every_ms` after each answer; 0 sends it once, and again only after a failure. `fresh` returns the
+ * variables of the moment, such as the ends of a range. `hasParts`: an answer is good if any of its root fields is good. A paused
+ * query waits.
  * @typedef {{every_ms?: number, fresh?: () => object, hasParts?: boolean, isPaused?: boolean}} Refresh
  */
 

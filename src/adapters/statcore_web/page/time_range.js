@@ -77,7 +77,8 @@ export function wrongWith({ from, to, step }) {
 }
 
 /**
- * Return the ends and the step of a range at this moment. Its points lie on multiples of the step, so they stay where they are while time passes.
+ * Return the ends and the step of a range at this moment. Its points lie on multiples of the step, so they do not move while time
+ * passes.
  * @param {TimeRange} range a range with nothing wrong
  * @param {number} [now_s]
  * @returns {Span}
