@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-import multiprocessing
 import time
-from collections.abc import AsyncGenerator, Generator
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
 from itertools import count
 from multiprocessing.connection import Connection
 from pathlib import Path
@@ -17,6 +16,7 @@ from aiohttp import web
 from planning import KERNELS_OF_AGENT
 from redis.asyncio import Redis
 from scale_prometheus import kernel_series, scrape, wait_until
+from server_process import running_server
 from workload import kernel_ids, payload, version_of
 
 from statcore.model.store_keys import KERNEL_TTL_S
@@ -46,7 +46,7 @@ async def running_site(folder: Path, *, kernels: int) -> AsyncGenerator[LivingSi
     agents = range(0, kernels, KERNELS_OF_AGENT)
     with (
         running_valkey(folder) as valkey,
-        _running_agents(valkey.port, kernels) as address,
+        running_server(_run_agents, valkey.port, kernels) as (address, _),
         running_prometheus(folder, targets={}) as prometheus,
     ):
         scrape(prometheus, folder, address, pages=len(agents), interval_s=SCRAPE_S)
@@ -61,22 +61,9 @@ def _scraped_kernels(prometheus: Server) -> float:
     return float(found[0]["value"][1]) if found else 0.0
 
 
-@contextmanager
-def _running_agents(valkey_port: int, kernels: int) -> Generator[str]:
-    """Run the agents in a process of their own, and yield the address of their series once all statistics are written."""
-    context = multiprocessing.get_context("spawn")
-    receiver, sender = context.Pipe(duplex=False)
-    process = context.Process(target=_run_agents, args=(valkey_port, kernels, sender), daemon=True)
-    process.start()
-    sender.close()  # then recv() ends when the child dies
-    try:
-        yield f"{LOOPBACK}:{receiver.recv()}"
-    finally:
-        process.kill()
-        process.join()
-
-
 def _run_agents(valkey_port: int, kernels: int, ready: Connection) -> None:
+    """Write statistics and serve series; send the port of these once all statistics are written."""
+
     async def run() -> None:
         async with Redis(host=LOOPBACK, port=valkey_port) as redis:
             writes = _write_turns(redis, kernels)

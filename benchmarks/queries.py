@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-import multiprocessing
 import urllib.parse
 import urllib.request
 import uuid
-from collections.abc import Callable, Generator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from functools import partial
 from multiprocessing.connection import Connection
 from pathlib import Path
@@ -19,6 +17,7 @@ import attrs
 import msgspec
 from jinja2.sandbox import SandboxedEnvironment
 from report import CPU_RATIO, WALL_RATIO, Contender, Goal, Report
+from server_process import running_server
 
 from statcore.model import QueryTimeRange
 from statcore.promql import Selector, utilization_text
@@ -183,22 +182,9 @@ def record(scratch: Path) -> dict[str, bytes]:
     return answers
 
 
-@contextmanager
-def replaying(answers: Mapping[str, bytes]) -> Generator[tuple[str, int]]:
-    """Run a server that gives these answers by path; yield its URL and the id of its process."""
-    context = multiprocessing.get_context("spawn")
-    receiver, sender = context.Pipe(duplex=False)
-    process = context.Process(target=_replay, args=(answers, sender), daemon=True)
-    process.start()
-    sender.close()  # then recv() ends when the child dies
-    try:
-        yield f"http://{LOOPBACK}:{receiver.recv()}", process.pid or 0
-    finally:
-        process.terminate()
-        process.join()
-
-
 def _replay(answers: Mapping[str, bytes], port: Connection) -> None:
+    """Give these answers by path until the process is killed; send the port."""
+
     async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
             while True:
@@ -237,7 +223,8 @@ async def measure(report: Report, scratch: Path, *, repeats: int) -> None:
     await _compare_texts(report, "text of a querier, over Jinja2", over_jinja, Goal(0.45), repeats=repeats)
     of_union = {name: _writing(write, 1) for name, write in unions(ids_in_no_order(UNION_IDS)).items()}
     await _compare_texts(report, f"union of {UNION_IDS:,} ids", of_union, Goal(20), repeats=repeats)
-    with replaying(record(scratch)) as (url, pid):
+    with running_server(_replay, record(scratch)) as (address, pid):
+        url = f"http://{address}"
         client = PrometheusClient(url)
         async with aiohttp.ClientSession() as session:
             queries = SmallQueries(url, session, client)

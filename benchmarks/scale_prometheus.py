@@ -9,14 +9,13 @@ from __future__ import annotations
 import asyncio
 import json
 import math
-import multiprocessing
 import random
 import signal
 import statistics
 import time
 import urllib.request
-from collections.abc import Awaitable, Callable, Generator, Iterator, Mapping, Sequence
-from contextlib import aclosing, contextmanager
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from contextlib import aclosing
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from multiprocessing.connection import Connection
@@ -30,6 +29,7 @@ from aiohttp import web
 from planning import KERNELS_OF_AGENT, Line, PrometheusCosts, PrometheusSite, plan_prometheus
 from prometheus_client.parser import text_string_to_metric_families
 from report import Report, Row, Table, show_progress
+from server_process import running_server
 from timing import Sample, Stopwatch, high_water_bytes
 from workload import kernel_ids
 
@@ -139,7 +139,7 @@ async def measure_size(folder: Path, size: int, *, program: str) -> Measured:
     start_s = int(time.time()) - STEP_S * (STEPS - 1) + _AHEAD_S
     end = datetime.fromtimestamp(start_s + STEP_S * (STEPS - 1), UTC)
     with (
-        serving_pages(size, start_s=start_s) as (address, pid),
+        running_server(serve_pages, size, start_s) as (address, pid),
         running_prometheus(folder, targets={}, program=program) as server,
     ):
         stopwatch = Stopwatch(pid=server.process.pid, helpers=[pid])
@@ -241,22 +241,8 @@ def kernel_series(number: int) -> Iterator[str]:
 _SERIES_OF_KERNEL: Final = len(list(kernel_series(0)))
 
 
-@contextmanager
-def serving_pages(kernels: int, *, start_s: int) -> Generator[tuple[str, int]]:
-    """Serve the pages of agents from a process of its own; yield its address and the id of the process."""
-    context = multiprocessing.get_context("spawn")
-    receiver, sender = context.Pipe(duplex=False)
-    process = context.Process(target=_serve_pages, args=(kernels, start_s, sender), daemon=True)
-    process.start()
-    sender.close()  # then recv() ends when the child dies
-    try:
-        yield f"{LOOPBACK}:{receiver.recv()}", process.pid or 0
-    finally:
-        process.terminate()
-        process.join()
-
-
-def _serve_pages(kernels: int, start_s: int, port: Connection) -> None:
+def serve_pages(kernels: int, start_s: int, port: Connection) -> None:
+    """Serve the pages of agents until the process is killed; send the port."""
     pages = [
         [series for number in range(start, min(start + KERNELS_OF_AGENT, kernels)) for series in kernel_series(number)]
         for start in range(0, kernels, KERNELS_OF_AGENT)

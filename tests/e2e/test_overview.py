@@ -339,13 +339,27 @@ async def test_each_problem_looks_different_and_says_its_reason(browser: Browser
         await expect(shown.cell(sessions["missing"], "CPU")).to_contain_text("not known")
 
 
-async def test_a_row_has_a_mark_for_each_kind_of_problem(browser: Browser) -> None:
-    """Problems of the same kind share one, with the reasons of all; a replica without a session leads nowhere."""
+@pytest.mark.parametrize("width", [1280, 360])
+@pytest.mark.parametrize(
+    ("more", "titles"),
+    [
+        ([], ["stale: old; older", "incomplete: a part"]),
+        (
+            [("undated", "figures", "no time"), ("malformed", "figures", "text")],
+            ["stale: old; older", "incomplete: a part\nage unknown: no time\nunreadable: text"],
+        ),
+    ],
+    ids=["two kinds", "four kinds"],
+)
+async def test_a_row_has_marks_for_all_kinds_of_problems(
+    browser: Browser, more: list[tuple[str, str, str]], titles: list[str], width: int
+) -> None:
+    """Problems of a kind share a mark, and kinds that have no room share one; a replica without a session leads nowhere."""
 
     async def answer(route: Route) -> None:
         response = await route.fetch(headers={**route.request.headers, "if-none-match": "none"})
         body = await response.json()
-        problems = [("stale", "figures", "old"), ("incomplete", "figures", "a part"), ("stale", "replicas", "older")]
+        problems = [("stale", "figures", "old"), ("incomplete", "figures", "a part"), ("stale", "replicas", "older"), *more]
         path = ["endpoint_list", "items", 0]
         body["extensions"] = {
             "problems": [{"path": [*path, field], "kind": kind, "message": message} for kind, field, message in problems]
@@ -353,12 +367,13 @@ async def test_a_row_has_a_mark_for_each_kind_of_problem(browser: Browser) -> No
         body["data"]["endpoint_list"]["items"][0]["replicas"][0]["session_id"] = None
         await route.fulfill(response=response, json=body)
 
-    async with overview(browser, await small_world(), "/static/icon.svg") as shown:
+    viewport = {"width": width, "height": 800}
+    async with overview(browser, await small_world(), "/static/icon.svg", viewport=viewport) as shown:
         await shown.page.route(re.compile("graphql.*endpoint_list"), answer)
         await shown.page.goto(shown.page.url.replace("static/icon.svg", "#/endpoints"))
         marks = shown.rows.locator('[data-title="State"] .mark')
         await expect(marks).to_have_count(2)
-        for number, title in enumerate(["stale: old; older", "incomplete: a part"]):
+        for number, title in enumerate(titles):
             await expect(marks.nth(number)).to_have_attribute("title", title)
             await expect(marks.nth(number)).to_be_in_viewport(ratio=0.9)
         await expect(shown.rows.locator('[data-title="Replicas"]').get_by_role("link")).to_have_count(2)

@@ -425,7 +425,7 @@ async def test_copied_is_shown_for_two_seconds_after_the_last_click(browser: Bro
 
 
 async def test_the_keyboard_hides_a_line(browser: Browser, url: str) -> None:
-    """As the capacity, beside which low values are flat: a button in the legend; another range leaves it hidden."""
+    """As the capacity, beside which low values are flat: a button in the legend. A range or a theme leaves it hidden."""
     async with charting(browser, address(url, "object", "session", ID_1, **RANGE)) as shown:
         current, capacity = (shown.chart("mem").get_by_role("button", name=name) for name in ("current", "capacity"))
         await current.focus()
@@ -437,6 +437,11 @@ async def test_the_keyboard_hides_a_line(browser: Browser, url: str) -> None:
         await shown.button("Earlier").press("Enter")
         await expect(shown.page).not_to_have_url(first)
         await expect(shown.chart("mem")).to_have_attribute("aria-busy", "false")
+        await expect(capacity).to_have_attribute("aria-pressed", "false")
+        await expect(current).to_have_attribute("aria-pressed", "true")
+        drawn_in_light = await capacity.element_handle()
+        await shown.page.get_by_label("Theme").select_option("dark")
+        await drawn_in_light.wait_for_element_state("hidden")
         await expect(capacity).to_have_attribute("aria-pressed", "false")
         await expect(current).to_have_attribute("aria-pressed", "true")
 
@@ -503,7 +508,7 @@ async def test_one_object_has_its_entry_its_links_and_its_problems(browser: Brow
     words = {
         "stale": "stale: .*planted: stale",
         "incomplete": "incomplete: .*planted: incomplete",
-        "unavailable": "unavailable: the service of this field is unavailable",
+        "unavailable": "unavailable: the store or backend of this field is unavailable",
         "undated": "age unknown: .*planted: undated",
         "malformed": "unreadable: .+",
     }
@@ -518,6 +523,9 @@ async def test_one_object_has_its_entry_its_links_and_its_problems(browser: Brow
         await expect(shown.main.locator(".problems p")).to_have_count(0)
         await shown.page.evaluate(f"location.hash = '#/object/session/{id_of(9, 9)}'")
         await expect(shown.main.locator(".problems")).to_contain_text("No session with this id exists now")
+        await shown.page.evaluate("location.hash = '#/object/session/nonsense'")
+        await expect(shown.main.locator(".problems p")).to_contain_text("error: not an id: 'nonsense'")
+        await expect(shown.main.get_by_role("article")).to_have_count(0)
 
         await shown.page.evaluate(f"location.hash = '#/object/session/{session_id(9)}'")
         await shown.main.get_by_role("link", name=kernel_id(9)).click()
@@ -534,9 +542,11 @@ async def test_one_object_has_its_entry_its_links_and_its_problems(browser: Brow
 
 
 async def test_an_endpoint_says_which_sessions_its_charts_have(browser: Browser) -> None:
-    """The first eight of them; an endpoint without sessions says that it has none."""
+    """The first eight; the lines of the only session need no name; an endpoint without sessions says so."""
     page_world = PageWorld(12)
-    for number, sessions in ((1, 12), (2, 0)):
+    labels = {CONTAINER_METRIC_LABEL: "mem", "value_type": "current", "session_id": session_id(0)}
+    page_world.metrics.append_scrape([(CONTAINER_SERIES, labels, GIB)], target="node-1", time=datetime.now(UTC))
+    for number, sessions in ((1, 12), (2, 0), (3, 1)):
         replicas = tuple(
             ReplicaRecord(replica_id=id_of(6, each), session_id=session_id(each), active=True) for each in range(sessions)
         )
@@ -546,6 +556,10 @@ async def test_an_endpoint_says_which_sessions_its_charts_have(browser: Browser)
         charting(browser, address(client.make_url("/"), "object", "endpoint", id_of(5, 1))) as shown,
     ):
         await expect(shown.main).to_contain_text("Charts show 8 of 12 sessions")
+        query = shown.chart("mem").get_by_role("link")
+        await expect(query).to_contain_text(f"Query of {session_id(0)}")
+        await shown.go("object", "endpoint", id_of(5, 3))
+        await expect(query).to_have_text("Query mem by itself")
         await shown.go("object", "endpoint", id_of(5, 2))
         await expect(shown.main).to_contain_text("This endpoint has no sessions")
 

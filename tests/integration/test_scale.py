@@ -11,7 +11,8 @@ from pathlib import Path
 import pytest
 import scale_valkey
 from prometheus_client.parser import text_string_to_metric_families
-from scale_prometheus import STEP_S, kernel_series, serving_pages
+from scale_prometheus import STEP_S, kernel_series, serve_pages
+from server_process import running_server
 from workload import kernel_ids
 
 KERNELS = 20
@@ -39,7 +40,7 @@ async def test_kernels_are_written_and_read(
 def test_page_has_the_series_of_its_kernels_and_the_next_minute_each_time() -> None:
     """Prometheus takes in an hour from pages that it scrapes one after the other."""
     start_s = int(time.time())
-    with serving_pages(2, start_s=start_s) as (address, _):
+    with running_server(serve_pages, 2, start_s) as (address, _):
         for step in range(2):
             with urllib.request.urlopen(f"http://{address}/agents/0") as answer:
                 families = text_string_to_metric_families(answer.read().decode())

@@ -85,7 +85,7 @@ class ContainerMetricQuerier(UtilizationMetricQuerier):
         value_type: `current`; `capacity`; or `pct`, the current value in percent of the capacity, over kernels that have
             both and a finite capacity above 0. Percentages of `cpu_util` are of cores and are added: two kernels that use a
             core each are 200. For any other metric the sum of the current values is divided by the sum of the capacities.
-        kernel_id, session_id, user_id, project_id: a UUID, or text that spells one.
+        kernel_id, session_id, user_id, project_id: a UUID, or its text.
         agent_id: the agent's name.
 
     Raises:

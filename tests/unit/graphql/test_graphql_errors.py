@@ -228,7 +228,7 @@ async def test_an_entry_that_is_missing_with_a_problem_is_an_error_with_its_kind
     )
     items = answer.data["compute_session_list"]["items"]
     assert [*[None] * 6, {"mem": {"current": "1"}}] == [item["live_stat"] for item in items]
-    unavailable = "the service of this field is unavailable; the server's log says more"
+    unavailable = "the store or backend of this field is unavailable; the server's log says more"
     malformed = {ProblemKind.MALFORMED, ProblemKind.OVERSIZED}
     messages = {error["path"][2]: (error["extensions"]["code"], error["message"]) for error in answer.errors}
     assert messages == {

@@ -59,7 +59,7 @@ async def test_kinds_of_querier_are_listed_with_their_fields(nodes: Any) -> None
     assert {"name": "node", "summary": "nodes", "fields": expected} == by_name["node"]
     container = {field["name"]: field for field in by_name["container"]["fields"]}
     assert "uuid" == container["kernel_id"]["type"]
-    assert "a UUID, or text that spells one." == container["kernel_id"]["help"]
+    assert "a UUID, or its text." == container["kernel_id"]["help"]
     unreadable = list(by_name).index("unreadable")
     assert {f"queriers.{unreadable}.fields": "PluginError"} == answer.codes
     assert by_name["unreadable"]["fields"] is None

@@ -142,6 +142,15 @@ def test_a_range_has_at_most_360_points_of_a_round_step_on_its_grid() -> None:
     assert [{"start_s": 1_795_341_601, "end_s": 1_795_342_204, "step_s": 60}] == call("time_range.js", "spanOf", [own])
 
 
+def test_only_a_long_step_hides_new_points_of_a_range_until_now() -> None:
+    """With a step of 30 minutes, the last point may be half an hour old, and a younger object has no points."""
+    now = 1_795_341_600 + 1_700
+    ranges = {("-7d", "now"): True, ("-15m", "now"): False, ("-7d", "-1d"): False}
+    spans = call("time_range.js", "spanOf", *([{"from": start, "to": end}, now] for start, end in ranges))
+    calls = [[{"from": start, "to": end}, span["end_s"], now] for (start, end), span in zip(ranges, spans, strict=True)]
+    assert list(ranges.values()) == [text != "" for text in call("time_range.js", "remarkOnEnd", *calls)]
+
+
 def test_lines_have_gaps_and_no_zeros_where_points_are_missing() -> None:
     """A missing point and a value that is no number are null; lines are named by the labels in which they differ."""
     series = [

@@ -29,11 +29,11 @@ from statcore_graphql.schema.limits import exceeds_tokens
 _UNEXPECTED: Final = "internal error; the server's log says more"
 _CLIENT_ERRORS: Final = (InputError, MalformedEntryError, QueryRejectedError, UnsupportedError)
 _GENERAL_MESSAGES: Final[Mapping[type[StatcoreError], str]] = {
-    ClosedError: "the connection to the service of this field is closed; the server's log says more",
-    TimedOutError: "the service of this field did not answer in time",
-    UnavailableError: "the service of this field is unavailable; the server's log says more",
+    ClosedError: "the connection to the store or backend of this field is closed; the server's log says more",
+    TimedOutError: "the store or backend of this field did not answer in time",
+    UnavailableError: "the store or backend of this field is unavailable; the server's log says more",
     PartialAnswerError: "the metric backend could not read all of its data; the server's log says more",
-    ProtocolError: "the service of this field gave an invalid answer; the server's log says more",
+    ProtocolError: "the store or backend of this field gave an invalid answer; the server's log says more",
     PluginError: "a plugin failed; the server's log says more",
 }
 

@@ -8,8 +8,8 @@ import { watchTheme } from "./theme.js";
 import { clock, format } from "./units.js";
 
 /**
- * A line: its name, and its points in order of time (unix seconds and a number; null is a gap). `isDashed` is for what it is
- * compared with, such as a capacity.
+ * A line: its name, and its points in order of time (unix seconds and a number; null is a gap). A line is dashed if other lines
+ * are compared with it, as with a capacity.
  * @typedef {{label: string, points: [number, number | null][], isDashed?: boolean}} Line
  */
 
@@ -42,14 +42,19 @@ export function Chart({ title, lines, unit, range, onZoom }) {
     const element = frame.current;
     if (!element) return;
     const build = () => {
+      const before = plot.current?.series ?? [];
       plot.current?.destroy();
-      plot.current = new uPlot(optionsOf({ element, legend, lines, unit, shown, zoom }), columnsOf(drawn.current), element);
-      showNewest(plot.current);
+      const built = new uPlot(optionsOf({ element, legend, lines, unit, shown, zoom }), columnsOf(drawn.current), element);
+      plot.current = built;
+      before.forEach(({ show }, number) => {
+        if (show === false) built.setSeries(number, { show }); // the user has hidden this line
+      });
+      showNewest(built);
     };
     build();
     const resized = new ResizeObserver(() => plot.current?.setSize(sizeOf(element)));
     resized.observe(element);
-    const unwatch = watchTheme(build); // the colours are drawn as they are at that time
+    const unwatch = watchTheme(build); // a drawn line keeps its colour
     return () => {
       resized.disconnect();
       unwatch();
@@ -67,7 +72,7 @@ export function Chart({ title, lines, unit, range, onZoom }) {
 }
 
 /**
- * Return what a screen reader says of a chart: for each line the newest, the lowest and the highest value.
+ * Return the text of a chart for screen readers: the newest, the lowest and the highest value of each line.
  * @param {string} title
  * @param {Line[]} lines
  * @param {string | null | undefined} unit
@@ -111,7 +116,7 @@ export function ChartTable({ title, lines, unit, isFirstOpen = false }) {
 }
 
 /**
- * Return whether an element is in view or near it (a hook): what is far down is loaded when it comes near.
+ * Return whether an element is in view or near it (a hook), so that a chart far below is loaded later.
  * @param {{current: Element | null}} ref
  */
 export function useNearness(ref) {
@@ -128,7 +133,7 @@ export function useNearness(ref) {
 }
 
 /**
- * Return the points as uPlot takes them: the times of all lines, and the values of each line at these times.
+ * Return the points in the form of uPlot: the times of all lines, and the values of each line at these times.
  * @param {Line[]} lines
  * @returns {uPlot.AlignedData}
  */
@@ -212,6 +217,7 @@ function optionsOf({ element, legend, lines, unit, shown, zoom }) {
     ...sizeOf(element),
     legend: { live: true, mount: (_, table) => legend.current?.append(table) }, // nothing in an image can be focused
     cursor: {
+      y: false,
       drag: { x: Boolean(zoom.current), y: false, setScale: false },
       points: { size: 6 },
       // The other charts show the same time; a range that is dragged stays here.

@@ -1,4 +1,4 @@
-// GraphQL over HTTP: sends a request with the token of this tab, and says what came of it. Errors are values.
+// GraphQL over HTTP: sends a request with the token of this tab, and returns its outcome. Errors are values.
 
 import { fromJson, toJson } from "./json.js";
 
@@ -8,13 +8,13 @@ import { fromJson, toJson } from "./json.js";
 /** @typedef {{path: (string | number)[], kind: string, message: string}} DataProblem what is wrong with a value of the data */
 /** @typedef {{data?: any, errors?: GraphQLError[], extensions?: {problems?: DataProblem[]}}} Response */
 /**
- * What came of a request. `failure` says why there is no response of GraphQL, in a sentence; `secret` is the token that was sent.
+ * The outcome of a request. `failure` says why there is no response of GraphQL, in a sentence; `secret` is the token that was sent.
  * @typedef {{status: number, statusText: string, response?: Response, failure?: string, bytes: number,
  *   duration_ms: number, retryAfter_s?: number, etag?: string, secret?: string | null}} Outcome
  */
 
 const KEY = "statcore.token";
-/** Servers accept lines of 8 kB; longer requests are sent by POST, which has no ETag. */
+/** The longest address, since servers accept lines of 8 kB. Longer requests are sent by POST, which has no ETag. */
 const LONGEST_URL = 6000;
 const SILENT = "The service does not answer. Check that it runs and that the network is up, then try again.";
 const LATE = "The service did not answer in time. Check that it works and that the network is up, then try again.";
@@ -43,8 +43,8 @@ export function send(request, { signal } = {}) {
 }
 
 /**
- * Send a request by GET and read the response, unless it is the same as that of an earlier outcome. It fails if the service does
- * not answer in time; a request that the user may cancel is sent by `send`, which waits.
+ * Send a request by GET and read the response, unless an earlier outcome has the same response. It fails if the service does not
+ * answer in time. For a request that the user can cancel, use `send`, which waits.
  * @param {Request} request
  * @param {{signal?: AbortSignal, earlier?: Outcome}} [options] `earlier`: an outcome of the same request, whose response (the
  *   same object) is in the new outcome if nothing has changed

@@ -1,6 +1,6 @@
 // The main figures of an object, as lists and the view of an object show them.
 
-/** The figures by their name of the schema: the title of their column, and their unit. */
+/** The figures by their name in the schema: the title of their column, and their unit. */
 export const FIGURES = {
   cpu_pct: { title: "CPU", unit: "percent" },
   mem_bytes: { title: "Memory", unit: "bytes" },
@@ -9,6 +9,9 @@ export const FIGURES = {
   rx_bytes_per_s: { title: "Received", unit: "bytes_per_s" },
   tx_bytes_per_s: { title: "Sent", unit: "bytes_per_s" },
 };
+
+/** What 100 % of CPU is. */
+export const CORES = "100 % is one core";
 
 /** All figures in a query. */
 export const FIGURE_FIELDS = `figures { ${Object.keys(FIGURES).join(" ")} }`;

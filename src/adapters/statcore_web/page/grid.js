@@ -10,12 +10,12 @@ import { change, hrefOf } from "./state.js";
 /** @typedef {import("./list_window.js").Listed} Listed */
 /** @typedef {import("./state.js").Place} Place */
 /** The highest value of each figure in the rows that are loaded. @typedef {Record<string, number>} Highest */
-/** What a cell needs beside its row; `place` is that of the list. @typedef {{highest: Highest, tabindex: number, place: Place}} Context */
+/** What a cell needs beside its row; `place` is the place of the list. @typedef {{highest: Highest, tabindex: number, place: Place}} Context */
 /**
  * A column. `cell` returns what stands there; its links have the given `tabindex`, so that Tab stops at one row only. `sort` is the
- * name that the service sorts by, with `-` in front if the column shows the opposite (an age for a start). `width` is that of a CSS
- * grid, in rem at least. A column with `figure` is shown once a row has that figure. On a phone, where a row has several lines, a
- * column may be hidden ("minor"), beside the id ("side"), wide, or a line by itself.
+ * name that the service sorts by, with `-` in front if the column shows the opposite (an age for a start). `width` is a column
+ * of a CSS grid, with its least width in rem. A column with `figure` is shown once a row has that figure. On a phone, where a row has
+ * several lines, a column may be hidden ("minor"), beside the id ("side"), wide, or a line by itself.
  * @typedef {{title: string, sort?: string, width: string, isNumber?: boolean, hint?: string, figure?: string,
  *   onPhone?: "minor" | "side" | "wide" | "line", cell: (row: Row, context: Context) => any}} Column
  */
@@ -34,7 +34,7 @@ const KEPT_PLACES = 50;
 /**
  * @param {{title: string, object: string, columns: Column[], place: Place, sort: string, listed: Listed,
  *   show: (first: number, end: number) => void, isOther: boolean}} props `object` begins the address of what a row opens; `place`
- *   is that of the list; `show` gets the visible rows; `isOther`: the rows are those of an earlier sort or filter
+ *   is the place of the list; `show` gets the visible rows; `isOther`: the rows belong to an earlier sort or filter
  */
 export function Grid({ title, object, columns: all, place, sort, listed, show, isOther }) {
   const { rows, total = 0, at_ms } = listed;
@@ -130,7 +130,7 @@ function Heading({ column: { title, sort: by, isNumber, hint }, sort }) {
 }
 
 /**
- * A row, which is made again only if something in it changes: rows that stay in view while others are scrolled do not.
+ * A row, which is rendered again only if something in it changes, and not while other rows are scrolled into view.
  * @extends {Component<{number: number, row: Row | undefined, columns: Column[], object: string, highest: Highest, scale: string,
  *   address: string, place: Place, at_ms: number | undefined, row_px: number, isActive: boolean, choose: (number: number) => void}>}
  */
@@ -248,7 +248,7 @@ function useKeys(frame, { row_px, covered_px, total, count }) {
 }
 
 /**
- * Return the columns without those of figures that no row had until now (a hook); the array is the same while they are.
+ * Return the columns except figures that no row has had until now (a hook). The array is the same until a column is added.
  * @param {Column[]} all
  * @param {Highest} highest
  * @param {string} sort

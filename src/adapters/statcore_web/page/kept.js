@@ -1,9 +1,9 @@
-// What stays of earlier answers: a field that is unavailable keeps its newest value, with the time of that.
+// Values of earlier answers: a field that is unavailable keeps its newest value, with the time of this value.
 
 /** @typedef {import("./problems.js").Wrong} Wrong */
 /**
- * What is known of an item: its newest values, and for each field that cannot be read now the time of the answer that its value is
- * of, in milliseconds.
+ * What is known of an item: its newest values; and for each field that cannot be read now, when its value was answered, in
+ * milliseconds.
  * @typedef {{item: any, kept: Record<string, number>}} Known
  */
 

@@ -12,7 +12,7 @@ import { change, currentPlace, go, hrefOf, usePlace } from "./state.js";
 /**
  * A kind of list.
  * @typedef {{title: string, object: string, field: string, id: string, fields: string, sort: string,
- *   columns: Column[]}} ListKind `object` begins the address of its items, `sort` is that of the first visit
+ *   columns: Column[]}} ListKind `object` begins the address of its items, `sort` is the order of the first visit
  */
 
 const TYPING_PAUSE_MS = 250;
@@ -127,7 +127,7 @@ function Filter({ filter }) {
 }
 
 /**
- * A link that shows the objects of an owner only, with the other filters of the place where it stands.
+ * A link that shows the objects of an owner only, with the other filters of its place.
  * @param {{label: string, id: string | null | undefined, place: import("./state.js").Place, tabindex?: number}} props `label`:
  *   "user_id" or "project_id"
  */

@@ -13,7 +13,7 @@ import { wrongByItem } from "./problems.js";
  * @typedef {{field: string, id: string, fields: string, sort: string, filters: string[]}} Listing
  */
 /**
- * An item with what is wrong with it. `isOld`: some of its values are those of an earlier answer, `kept_ms` is the time of that.
+ * An item with what is wrong with it. `isOld`: some of its values come from an earlier answer, which has the time `kept_ms`.
  * @typedef {Known & {id: string, wrong: Wrong[], isOld: boolean, kept_ms?: number}} Row
  */
 /**
@@ -23,9 +23,9 @@ import { wrongByItem } from "./problems.js";
  * @typedef {{rows: Row[], live?: Live, after?: string, isFirst: boolean, isWaiting: boolean, stop?: () => void}} ListPage
  */
 /**
- * What is known of a list: the number of its rows (undefined before the first answer), those rows that are loaded by their
- * number, when the service last confirmed them, and why the newest request failed. `isOther`: the rows are those of an earlier sort
- * or filter, which stay until there is an answer.
+ * What is known of a list: the number of its rows (undefined before the first answer), the loaded rows by their
+ * number, when the service last confirmed them, and why the newest request failed. `isOther`: the rows belong to an earlier sort
+ * or filter, and stay until there is an answer.
  * @typedef {{total?: number, rows: Map<number, Row>, at_ms?: number, failure?: string, code?: string, retryAfter_s?: number,
  *   isOther?: boolean}} Listed
  */
@@ -68,7 +68,7 @@ export class ListWindow {
   /**
    * Load the pages around the visible rows, and keep them up to date until others are visible.
    * @param {number} first
-   * @param {number} end the number after that of the last visible row
+   * @param {number} end the number after the last visible row
    */
   show(first, end) {
     const last = Math.max(first, Math.min(end + AROUND, this.#total ?? end) - 1);

@@ -10,7 +10,7 @@ import { poll } from "./client.js";
  * What is known about a query.
  * - `request`: the newest request.
  * - `response`, `answered`, `at_ms`: the last good answer, the request that it answers, and when the service last confirmed it.
- * - `sent`, `outcome`: `answered` as it was sent, with variables of that moment, and what came of it.
+ * - `sent`, `outcome`: `answered` as it was sent, with variables of that moment, and its outcome.
  * - `failure`: why the newest request brought no good answer, in a sentence; undefined while all is well.
  * - `code`: the code of the error, such as "UnavailableError".
  * - `retryAfter_s`: when the service would take the request, in seconds; undefined if it does not say.
@@ -18,8 +18,9 @@ import { poll } from "./client.js";
  *   failure?: string, code?: string, retryAfter_s?: number}} Live
  */
 /**
- * How a query is sent again: `every_ms` after each answer; 0 sends it once, and again only if that fails. `fresh` returns variables
- * of the moment, such as the ends of a range. `hasParts`: an answer is good if any root field of it is. A query that is paused waits.
+ * How a query is sent again: `every_ms` after each answer; 0 sends it once, and again only after a failure. `fresh` returns the
+ * variables of the moment, such as the ends of a range. `hasParts`: an answer is good if any of its root fields is good. A paused
+ * query waits.
  * @typedef {{every_ms?: number, fresh?: () => object, hasParts?: boolean, isPaused?: boolean}} Refresh
  */
 

@@ -43,7 +43,7 @@ export function LiveEntry({ item, error }) {
 }
 
 /**
- * Return the live entry of an object; that of an endpoint has those of its replicas. Null where there is none.
+ * Return the live entry of an object, or null if it has none. The entry of an endpoint contains the entries of its replicas.
  * @param {any} item
  */
 function entryOf(item) {
@@ -58,7 +58,7 @@ function entryOf(item) {
 }
 
 /**
- * Return the metrics of an entry, with those of its parts, such as the devices of an agent.
+ * Return the metrics of an entry and of its parts, such as the devices of an agent.
  * @param {Record<string, any>} entry
  * @param {string} [within]
  * @returns {{metric: string, fields: Record<string, any>}[]}

@@ -11,7 +11,8 @@ import { RangeBar, rangeParams, useTimeRange, wrongWith } from "./time_range.js"
 /** @typedef {import("./queriers.js").Querier} Querier */
 /** @typedef {import("./time_range.js").TimeRange} TimeRange */
 /**
- * An id that the charts select, as a session of an endpoint. `name` begins the names of its lines; "" where there is one id only.
+ * An id that the charts select, such as a session of an endpoint. `name` begins the names of its lines, and is "" if there is only
+ * one id.
  * @typedef {{name: string, value: string}} Selected
  */
 
@@ -86,7 +87,7 @@ function QuerierCharts({ querier, label, selected, stored, range, isPct }) {
   </section>`;
 }
 
-/** Return metrics with those first that people look for first. @param {string[]} metrics */
+/** Return metrics, beginning with the metrics that people look for first. @param {string[]} metrics */
 function ordered(metrics) {
   return [...new Set([...FIRST_METRICS.filter((name) => metrics.includes(name)), ...metrics.toSorted()])];
 }

@@ -3,12 +3,12 @@
 import { html } from "htm/preact";
 import { useRef } from "preact/hooks";
 import { CopyButton } from "./copy_button.js";
-import { FIGURE_FIELDS, FIGURES } from "./figures.js";
+import { CORES, FIGURE_FIELDS, FIGURES } from "./figures.js";
 import { keptSince, withKept } from "./kept.js";
 import { useLive } from "./live.js";
 import { LiveEntry } from "./live_entry.js";
 import { ObjectCharts } from "./object_charts.js";
-import { errorAt, lookOf, sentence, since, wrongAt } from "./problems.js";
+import { errorAt, kindOfFailure, lookOf, sentence, since, wrongAt } from "./problems.js";
 import { hrefOf } from "./state.js";
 import { clock, duration, exact, format } from "./units.js";
 
@@ -68,11 +68,12 @@ const KINDS = {
 const MOST_SESSIONS = 8;
 
 /**
- * Return the sessions of an endpoint, with short names where these differ.
+ * Return the sessions of an endpoint, with short names if these differ. Only one session needs no name.
  * @param {{session_id: string | null}[]} replicas
  */
 function sessionsOf(replicas) {
   const ids = [...new Set(replicas.map(({ session_id }) => session_id))].filter((id) => id !== null);
+  if (ids.length === 1) return ids.flatMap(itself);
   const areShort = new Set(ids.map((id) => id.slice(0, 8))).size === ids.length;
   return ids.map((id) => ({ name: areShort ? `${id.slice(0, 8)}…` : id, value: id }));
 }
@@ -94,7 +95,8 @@ function OneObject({ kind, id }) {
   const known = useKnown(live, field);
   const { item } = known;
   const selected = kind.selected(id, item);
-  const stored = kind.label === "agent_id" ? [] : Object.keys(item?.live_stat ?? {}); // an agent's are of its parts
+  const isRefused = !live.response && live.code === "InputError"; // charts would repeat that the id is wrong
+  const stored = kind.label === "agent_id" ? [] : Object.keys(item?.live_stat ?? {}); // the entry of an agent is made of parts
   return html`<section class="object" aria-labelledby="view-title">
     <div class="bar">
       <h2 id="view-title" tabindex="-1">${kind.title} <span class="id">${id}</span></h2>
@@ -104,7 +106,7 @@ function OneObject({ kind, id }) {
     ${item && html`<${Facts} item=${item} kind=${kind} id=${id} />`}
     ${item && !selected.length && html`<p class="faint">This endpoint has no sessions.</p>`}
     ${selected.length > MOST_SESSIONS && html`<p class="faint">Charts show ${MOST_SESSIONS} of ${selected.length} sessions.</p>`}
-    <${ObjectCharts} label=${kind.label} selected=${selected.slice(0, MOST_SESSIONS)} stored=${stored} />
+    ${!isRefused && html`<${ObjectCharts} label=${kind.label} selected=${selected.slice(0, MOST_SESSIONS)} stored=${stored} />`}
     <${LiveEntry} item=${item} error=${errorAt(live.response, field, "live_stat")} />
   </section>`;
 }
@@ -131,15 +133,16 @@ function useKnown({ response, at_ms = 0 }, field) {
 }
 
 /** What is wrong, each with its reason. @param {{kind: ObjectKind, live: Live, kept_ms?: number}} props */
-function Problems({ kind, live: { response, failure, at_ms }, kept_ms }) {
-  const wrong = wrongAt(response, [kind.field]);
+function Problems({ kind: { field, title }, live, kept_ms }) {
+  const { response, failure, at_ms } = live;
+  const wrong = wrongAt(response, [field]);
   const unique = [...new Map(wrong.map((each) => [each.kind + each.message, each])).values()];
   if (failure) {
-    const shown = response ? since(at_ms) : "Nothing is loaded yet.";
-    unique.unshift({ kind: response ? "outdated" : "unavailable", message: `${sentence(failure)} ${shown}` });
+    const kind = response ? "outdated" : kindOfFailure(live);
+    unique.unshift({ kind, message: `${sentence(failure)} ${since(at_ms)}` });
   }
-  if (response && response.data[kind.field] === null && !failure) {
-    const message = `No ${kind.title.toLowerCase()} with this id exists now. Charts of the past may still have data.`;
+  if (response && response.data[field] === null && !failure) {
+    const message = `No ${title.toLowerCase()} with this id exists now. Charts of the past may still have data.`;
     unique.unshift({ kind: "missing", message });
   }
   if (kept_ms)
@@ -167,7 +170,7 @@ function Facts({ item, kind, id }) {
   const start = started_at && new Date(started_at);
   const age = start
     ? html`<span title=${started_at}>${clock(start)}, ${duration((Date.now() - start.getTime()) / 1000)} ago</span>`
-    : kind.argument !== "agent_id" && html`<span class="faint">not known</span>`; // of an agent it never is
+    : kind.argument !== "agent_id" && html`<span class="faint">not known</span>`; // no agent has a start
   const onAgent = html`<a href=${hrefOf(["kernels"], { filter: `agent_id=${id}` })}>All kernels on it</a>`;
   /** @type {[string, any][]} */
   const facts = [
@@ -188,7 +191,7 @@ function Facts({ item, kind, id }) {
           .filter(([name]) => typeof figures[name] === "number")
           .map(
             ([name, { title, unit }]) =>
-              html`<li key=${name} title=${exact(figures[name], unit)}><span class="faint">${title}</span> <b>${format(figures[name], unit)}</b></li>`,
+              html`<li key=${name} title=${exact(figures[name], unit) + (name === "cpu_pct" ? `; ${CORES}` : "")}><span class="faint">${title}</span> <b>${format(figures[name], unit)}</b></li>`,
           )}
       </ul>`
     }

@@ -1,9 +1,9 @@
 // The overview: the columns of the lists of sessions, kernels, endpoints and agents.
 
 import { html } from "htm/preact";
-import { FIGURE_FIELDS, FIGURES } from "./figures.js";
+import { CORES, FIGURE_FIELDS, FIGURES } from "./figures.js";
 import { ListView, OwnerLink } from "./list_view.js";
-import { Mark } from "./problems.js";
+import { Mark, MoreMarks } from "./problems.js";
 import { hrefOf } from "./state.js";
 import { clock, duration, exact, format } from "./units.js";
 
@@ -16,8 +16,10 @@ import { clock, duration, exact, format } from "./units.js";
 /** @typedef {{replica_id: string, session_id: string | null, active: boolean}} Replica */
 
 const MOST_PARTS = 24;
+/** A row has room for two lines. */
+const MOST_MARKS = 2;
 const COMPARED = "A full bar is the highest value of the rows that are loaded";
-const CORES = `100 % is one core. ${COMPARED}`;
+const OF_CORES = `${CORES}. ${COMPARED}`;
 const OF_ACCELERATORS = "Use of the accelerators, of the busiest kind if there are several. A full bar is 100 %";
 const MISSING = { kind: "missing", message: "there are no statistics, or none that can be read" };
 
@@ -56,7 +58,7 @@ function figure(name, { whole: least = 0, ...more } = {}) {
 
 const TRAFFIC = [figure("rx_bytes_per_s"), figure("tx_bytes_per_s")];
 const FIGURE_COLUMNS = [
-  figure("cpu_pct", { hint: CORES }),
+  figure("cpu_pct", { hint: OF_CORES }),
   figure("mem_bytes"),
   figure("accelerator_pct", { hint: OF_ACCELERATORS, figure: "accelerator_pct", whole: 100 }),
   figure("accelerator_mem_bytes", {
@@ -105,11 +107,13 @@ const STATE = {
   cell: ({ item, wrong, kept_ms }) => {
     if (!wrong.length) return item.figures ? html`<span class="unseen">good</span>` : html`<${Mark} wrong=${MISSING} />`;
     const kept = `the figures are from an earlier answer, of ${clock(new Date(kept_ms ?? 0))}`;
-    return [...Map.groupBy(wrong, ({ kind }) => kind)].map(([kind, group]) => {
+    const all = [...Map.groupBy(wrong, ({ kind }) => kind)].map(([kind, group]) => {
       const messages = group.map(({ message }) => message);
       if (kept_ms && kind === "unavailable") messages.push(kept);
-      return html`<${Mark} key=${kind} wrong=${{ kind, message: messages.join("; ") }} /> `;
+      return { kind, message: messages.join("; ") };
     });
+    const first = all.length > MOST_MARKS ? all.slice(0, MOST_MARKS - 1) : all;
+    return html`${first.map((each) => html`<${Mark} key=${each.kind} wrong=${each} /> `)}<${MoreMarks} all=${all.slice(first.length)} />`;
   },
 };
 
@@ -181,7 +185,12 @@ const KERNELS = {
     USER,
     AGE,
     ...FIGURE_COLUMNS,
-    { title: "Processes", width: "minmax(9rem, 1.2fr)", onPhone: "minor", cell: ({ item }) => processes(item.processes) },
+    {
+      title: "Processes",
+      width: "minmax(13.5rem, 1.2fr)",
+      onPhone: "minor",
+      cell: ({ item }) => processes(item.processes),
+    },
   ],
 };
 
@@ -221,7 +230,7 @@ const AGENTS = {
     idOf("Agent"),
     STATE,
     { ...USER, onPhone: "minor" },
-    figure("cpu_pct", { hint: CORES }),
+    figure("cpu_pct", { hint: OF_CORES }),
     figure("mem_bytes"),
     ...TRAFFIC,
     { title: "Devices", width: "minmax(18rem, 3fr)", onPhone: "line", cell: ({ item }) => devices(item.devices) },
@@ -274,7 +283,8 @@ function processes(all) {
     ({ pid, cpu_pct, mem_bytes }) => `pid ${pid}: CPU ${format(cpu_pct, "percent")}, ${format(mem_bytes, "bytes")}`,
   );
   const busiest = all.reduce((most, each) => ((each.cpu_pct ?? 0) > (most.cpu_pct ?? 0) ? each : most));
-  return html`<span title=${lines.slice(0, MOST_PARTS).join("\n")}>${all.length}, ${busiest.pid} at ${format(busiest.cpu_pct, "percent")}</span>`;
+  const rest = all.length > 1 ? `, ${all.length - 1} more` : "";
+  return html`<span title=${lines.slice(0, MOST_PARTS).join("\n")}>pid ${busiest.pid}: ${format(busiest.cpu_pct, "percent")}${rest}</span>`;
 }
 
 /** @param {number} count how many parts there are */

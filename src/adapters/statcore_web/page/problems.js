@@ -1,4 +1,4 @@
-// How a value looks that is missing, stale, incomplete, unavailable or partial: a sign, a word, and the reason as a tooltip and for
+// Marks of values that are missing, stale, incomplete, unavailable or partial: a sign, a word, and the reason as a tooltip and for
 // screen readers. Zero is a number and has no sign.
 
 import { html } from "htm/preact";
@@ -12,8 +12,8 @@ import { clock } from "./units.js";
  */
 
 /**
- * The signs and words by kind: those of `extensions.problems`, and those that the page adds (missing, partial, outdated, warning,
- * info, error).
+ * The signs and words by kind: the kinds of `extensions.problems`, and kinds that the page adds (missing, partial, outdated,
+ * warning, info, error).
  * @type {Record<string, {sign: string, word: string}>}
  */
 const LOOKS = {
@@ -40,6 +40,13 @@ export function Mark({ wrong: { kind, message } }) {
   return html`<span class=${`mark ${kind}`} title=${`${word}: ${message}`}
     ><span aria-hidden="true">${sign}</span> ${word}<span class="unseen">: ${message}</span></span
   >`;
+}
+
+/** The number of marks that have no room, with the reasons of all of them. @param {{all: Wrong[]}} props */
+export function MoreMarks({ all }) {
+  if (!all.length) return null;
+  const text = all.map(({ kind, message }) => `${lookOf(kind).word}: ${message}`).join("\n");
+  return html`<span class="mark" title=${text}>and ${all.length} more<span class="unseen">: ${text}</span></span>`;
 }
 
 /**
@@ -124,7 +131,7 @@ export function errorAt(response, field, name) {
 }
 
 /**
- * Return since when what is shown has not changed, as a sentence; "" if nothing is shown.
+ * Return a sentence with the time of the shown data, or "" if nothing is shown.
  * @param {number | undefined} at_ms
  */
 export const since = (at_ms) => (at_ms === undefined ? "" : `Showing data from ${clock(new Date(at_ms))}.`);

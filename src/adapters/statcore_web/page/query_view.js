@@ -1,4 +1,4 @@
-// Each kind of querier and each preset by itself: a form made of its fields, and what it answers. The address has the whole state, so
+// The view of a kind of querier or a preset: a form made of its fields, and its answer. The address has the whole state, so
 // a link shows the same to others.
 
 import { html } from "htm/preact";
@@ -24,7 +24,7 @@ import { RangeBar, rangeParams, useTimeRange, wrongWith } from "./time_range.js"
 /** A form: what it is for, its fields, and what it queries. @typedef {{title: string, summary: string, entries: Entry[],
  *   querier?: Querier, template?: string, partOf: (params: URLSearchParams) => Part}} Form */
 
-/** The codes of errors that the same query has again. */
+/** The codes of errors that come again if the query is sent again. */
 const REFUSALS = ["InputError", "QueryRejectedError", "LimitError", "PluginError", "UnsupportedError"];
 const QUERY = `{ queriers ${QUERIER}
   presets { name description filter_labels group_labels window template } }`;
@@ -60,7 +60,7 @@ function Index({ queriers, presets }) {
     <h3 class="part-title">Kinds of querier</h3>
     <ul class="cards">${queriers.map(({ name, summary }) => card("querier", name, summary))}</ul>
     <h3 class="part-title">Presets</h3>
-    ${presets.length ? html`<ul class="cards">${presets.map(({ name, description }) => card("preset", name, description))}</ul>` : html`<p class="faint">No plugin brings presets.</p>`}
+    ${presets.length ? html`<ul class="cards">${presets.map(({ name, description }) => card("preset", name, description))}</ul>` : html`<p class="faint">There are no presets. Plugins and the option --presets of statcore serve add them.</p>`}
   `;
 }
 
@@ -166,8 +166,8 @@ function presetForm({ name, description, filter_labels, group_labels, window, te
 }
 
 /**
- * Return the value of a field for its text. A text that does not fit stays a text, and the service says what is wrong with it; and
- * so does a whole number that would become another one here.
+ * Return the value of a field for its text. A text that does not fit its type stays a text, and the service says what is wrong with
+ * it. A whole number stays a text if JavaScript would round it.
  * @param {string} text
  * @param {string} type
  */
@@ -179,7 +179,7 @@ export function fieldValue(text, type) {
 }
 
 /**
- * Return why the service refuses a query until it is another one; undefined if it answers it, or may do so later.
+ * Return why the service refuses a query as it is; undefined if the service answers it or may answer it later.
  * @param {Pick<import("./live.js").Live, "failure" | "code" | "retryAfter_s">} live
  */
 export const refusalOf = ({ failure, code, retryAfter_s }) =>

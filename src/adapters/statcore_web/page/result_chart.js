@@ -1,4 +1,4 @@
-// What a query answers over time: its chart, what is wrong with it, the PromQL that made it, and its numbers to take along.
+// The answer to a query over time: its chart, what is wrong with it, its PromQL, and its numbers as a table and as CSV.
 
 import { html } from "htm/preact";
 import { useLayoutEffect, useMemo, useRef, useState } from "preact/hooks";
@@ -7,7 +7,7 @@ import { CopyButton } from "./copy_button.js";
 import { useLive } from "./live.js";
 import { kindOfFailure, Mark, sentence, since, wrongAt } from "./problems.js";
 import { ANSWER, csvOf, linesOf, wrongWithAnswers } from "./results.js";
-import { refreshOf, spanOf, zoomBy, zoomTo } from "./time_range.js";
+import { refreshOf, remarkOnEnd, spanOf, zoomBy, zoomTo } from "./time_range.js";
 
 /** @typedef {import("./results.js").Answer} Answer */
 /** @typedef {import("./chart.js").Line} Line */
@@ -81,8 +81,8 @@ function spanOfSent({ variables }) {
 }
 
 /**
- * Return what is known of the answers to some fields over a range, which is refreshed (a hook). The answer to another query stays
- * until this one is answered, and no longer if it fails.
+ * Return what is known of the answers to some fields over a range, which is refreshed (a hook). The answer to an earlier query
+ * stays until this query has an answer, and is removed if it fails.
  * @param {Part[]} parts
  * @param {TimeRange} range
  * @param {boolean} isPaused
@@ -116,7 +116,7 @@ export function ResultChart({ title, parts, otherwise, range, link, remark }) {
 }
 
 /**
- * The answers to a query: their chart, and what belongs to it. What was drawn stays until there is a newer answer.
+ * The answers to a query: their chart, problems, PromQL, table and CSV. A chart stays until there is a newer answer.
  * @param {{title: string, live: Live, parts: Part[], range: TimeRange, link?: Link,
  *   remark?: string, isTableOpen?: boolean}} props `remark`: why it is another query than the chosen one
  */
@@ -134,7 +134,7 @@ export function Result({ title, live, parts, range, link, remark, isTableOpen })
             ${
               shown.lines.length
                 ? html`<${Chart} title=${title} lines=${shown.lines} unit=${shown.unit} range=${shown.range} onZoom=${zoomFrom(range)} />`
-                : html`<p class="nothing">No points in this range.</p>`
+                : html`<p class="nothing">No points in this range.${remarkOnEnd(range, shown.range[1])}</p>`
             }
             ${shown.more > 0 && html`<p class="faint">The chart shows the first ${MOST_LINES} of ${MOST_LINES + shown.more} series; CSV has all.</p>`}
           </div>`

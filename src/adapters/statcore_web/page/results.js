@@ -1,4 +1,4 @@
-// Answers of utilization and presets: as lines of a chart, as what is wrong with them, and as CSV.
+// Answers of utilization and presets: their lines in a chart, what is wrong with them, and their CSV.
 
 import { clock } from "./units.js";
 
@@ -44,7 +44,7 @@ export function linesOf(series, { step_s }, { name = "", isDashed, title = "" } 
 }
 
 /**
- * Return a text for each series: the labels in which they differ, or "" for one series.
+ * Return a text for each series: the labels that differ, or "" for one series.
  * @param {Series[]} series
  */
 function distinctLabels(series) {

@@ -1,4 +1,4 @@
-// What surrounds every view: navigation, the connection, the token, the theme, the version.
+// The frame of every view: navigation, the connection, the token, the theme, the version.
 
 import { html } from "htm/preact";
 import { useEffect, useRef, useState } from "preact/hooks";
@@ -106,7 +106,7 @@ function ThemeChoice() {
     chooseTheme(/** @type {HTMLSelectElement} */ (currentTarget).value);
   const chosen = theme();
   return html`<select aria-label="Theme" onChange=${choose}>
-    ${THEMES.map((name) => html`<option value=${name} selected=${name === chosen}>${name}</option>`)}
+    ${Object.keys(THEMES).map((name) => html`<option value=${name} selected=${name === chosen}>${THEMES[name]}</option>`)}
   </select>`;
 }
 

@@ -1,6 +1,7 @@
-// The theme: light, dark, or that of the system. The choice is kept in this browser, for all pages of the service.
+// The theme: light, dark, or the theme of the system. The choice is kept in this browser, for all pages of the service.
 
-export const THEMES = ["auto", "light", "dark"];
+/** The choices, with their texts. @type {Record<string, string>} */
+export const THEMES = { auto: "System theme", light: "Light theme", dark: "Dark theme" };
 const KEY = "statcore.theme";
 const CHANGED = "statcore-theme";
 

@@ -24,9 +24,10 @@ const ABSOLUTE = /^(\d{4}-\d\d-\d\d)[T ]\d\d:\d\d(?::\d\d(?:\.\d+)?)?(?:Z|[+-]\d
 const EXPECTED = "expected now, a time before now such as -2h, or RFC 3339 with a zone such as 2026-05-01T13:00:00Z";
 const FASTEST_MS = 5000;
 const SLOWEST_MS = 30_000;
+const REMARKABLE_S = 60;
 
 /**
- * Return the seconds of a duration such as "1h30m", or undefined if the text is none.
+ * Return the seconds of a duration such as "1h30m", or undefined if the text is not a duration.
  * @param {string} text
  */
 export function secondsOf(text) {
@@ -36,7 +37,7 @@ export function secondsOf(text) {
 }
 
 /**
- * Return a time in unix seconds, or undefined if the text is none.
+ * Return a time in unix seconds, or undefined if the text is not a time.
  * @param {string} text
  * @param {number} now_s
  */
@@ -76,7 +77,8 @@ export function wrongWith({ from, to, step }) {
 }
 
 /**
- * Return where a range is now. Its points lie on multiples of the step, so they stay where they are while time passes.
+ * Return the ends and the step of a range at this moment. Its points lie on multiples of the step, so they do not move while time
+ * passes.
  * @param {TimeRange} range a range with nothing wrong
  * @param {number} [now_s]
  * @returns {Span}
@@ -90,7 +92,7 @@ export function spanOf({ from, to, step }, now_s = Date.now() / 1000) {
 }
 
 /**
- * Return the parameters of the address that are of the range, for a link to another view.
+ * Return the parameters of the range in the address, for a link to another view.
  * @returns {{from?: string, to?: string, step?: string}}
  */
 export function rangeParams() {
@@ -117,13 +119,24 @@ export function useTimeRange() {
 }
 
 /**
- * Return how often what is in a range may change, in milliseconds; 0 is never, since it lies in the past.
+ * Return how often a range is queried again, in milliseconds; 0 is never, for a range in the past.
  * @param {TimeRange} range
  */
 export function refreshOf(range) {
   const { end_s, step_s } = spanOf(range);
   if (ABSOLUTE.test(range.from) && ABSOLUTE.test(range.to) && end_s < Date.now() / 1000) return 0;
   return Math.min(SLOWEST_MS, Math.max(FASTEST_MS, step_s * 1000));
+}
+
+/**
+ * Return that a range until now ends some time before now, since its points lie on multiples of a long step; "" if it does not.
+ * @param {TimeRange} range
+ * @param {number} end_s its last point
+ * @param {number} [now_s]
+ */
+export function remarkOnEnd({ to }, end_s, now_s = Date.now() / 1000) {
+  if (to !== "now" || now_s - end_s < REMARKABLE_S) return "";
+  return ` Its last step is at ${clock(new Date(end_s * 1000))}. A shorter range shows newer points, if there are any.`;
 }
 
 /**
@@ -198,8 +211,8 @@ function RangeText({ range }) {
   const { start_s, end_s, step_s } = spanOf(range);
   const [start, end] = [new Date(start_s * 1000), new Date(end_s * 1000)];
   const isLive = range.to === "now";
-  const begin = clock(start).replace(` ${zone(start)}`, "");
-  const text = isLive ? `${duration(end_s - start_s)} until now` : `${begin} – ${clock(end)}`;
+  const withoutZone = (/** @type {Date} */ time) => clock(time).replace(` ${zone(time)}`, "");
+  const text = isLive ? `${duration(end_s - start_s)} until now` : `${withoutZone(start)} – ${withoutZone(end)}`;
   const title = isLive
     ? `since ${clock(start)}, a point every ${duration(step_s)}`
     : `${duration(end_s - start_s)}, a point every ${duration(step_s)}`;

@@ -74,7 +74,7 @@ const FORMATS = {
 /**
  * Return a value with its unit, or a dash for null.
  * @param {number | null | undefined} value
- * @param {string | null} [unit] one of `FORMATS`; another unit is written behind the number, and null is none
+ * @param {string | null} [unit] one of `FORMATS`; another unit is written behind the number; null: a number without a unit
  */
 export function format(value, unit) {
   if (value === null || value === undefined || !Number.isFinite(value)) return NONE;

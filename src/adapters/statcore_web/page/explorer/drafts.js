@@ -19,7 +19,7 @@ export function toFragment({ query, variables }) {
 }
 
 /**
- * Return the draft of a fragment, or null if it has none.
+ * Return the draft of a fragment, or null if the fragment has no draft.
  * @param {string} fragment
  * @returns {Draft | null}
  */
@@ -30,7 +30,7 @@ export function fromFragment(fragment) {
 }
 
 /**
- * Return the variables of a draft, undefined if it has none; or what is wrong with their text.
+ * Return the variables of a draft, undefined if they are empty; or what is wrong with their text.
  * @param {Draft} draft
  * @returns {{values?: object, error?: string}}
  */

@@ -1,4 +1,4 @@
-// Example queries: made of the fields that the schema has and of what the service can answer now.
+// Example queries: made of the fields of the schema, and of the metrics that the service has now.
 
 import { send } from "../client.js";
 import { fieldText, typeText, withArguments } from "./schema.js";
@@ -7,7 +7,7 @@ import { fieldText, typeText, withArguments } from "./schema.js";
 /** @typedef {{name: string, required: boolean, choices: string[]}} QuerierField */
 
 /**
- * Return the examples, without those of fields that the schema does not have.
+ * Return the examples for the fields that the schema has.
  * @param {import("./schema.js").Schema} schema
  * @returns {Promise<Example[]>}
  */

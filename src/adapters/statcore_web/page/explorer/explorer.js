@@ -105,7 +105,7 @@ signOut.addEventListener("click", async () => {
   if (!signIn.hidden) secret.focus();
 });
 
-/** Say whether the data that is shown is that of the draft. */
+/** Say whether the shown data answers the draft. */
 function showAge() {
   outdated.hidden = !answered || answered === toFragment(draft());
 }

@@ -26,7 +26,7 @@ export function clear() {
 }
 
 /**
- * Show what came of a request, and return the text of the response. Data that is shown stays if none came.
+ * Show the outcome of a request, and return the text of the response. Without a response, the earlier data stays.
  * @param {Outcome} outcome
  * @param {(location: {line: number, column: number}) => void} goTo shows a place in the query
  */
@@ -56,7 +56,7 @@ function summary({ status, statusText, bytes, duration_ms, response }, errors) {
   if (!status) return `No answer after ${duration_ms.toFixed(0)} ms, at ${time}`;
   const incomplete = response?.data && errors ? `data with ${errors}` : errors;
   const missing = response?.extensions?.problems?.length;
-  const problems = missing ? `${missing} in extensions.problems` : "";
+  const problems = missing ? `${missing} ${missing === 1 ? "problem" : "problems"} in extensions` : "";
   const parts = [`${status} ${statusText}`.trim(), incomplete, problems];
   parts.push(`${duration_ms.toFixed(0)} ms`, size(bytes), `at ${time}`);
   return parts.filter(Boolean).join(", ");
