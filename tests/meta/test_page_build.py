@@ -97,6 +97,17 @@ def test_the_bill_lists_what_is_in_the_page_not_what_is_installed(clone: Path) -
     assert "preact" not in licenses
 
 
+def test_no_package_of_npm_runs_a_script_when_it_is_installed(clone: Path) -> None:
+    """A package whose release was taken over would run with the rights of whoever builds the page."""
+    scripts = {"postinstall": "touch installed", "build": "exit 1"}
+    (clone / PAGE / "package.json").write_text(json.dumps({"name": "page", "version": "1.0.0", "scripts": scripts}))
+    lock = {"name": "page", "lockfileVersion": 3, "packages": {"": {"name": "page", "version": "1.0.0"}}}
+    (clone / PAGE / "package-lock.json").write_text(json.dumps(lock))
+    built = run_in(clone, "hatch_build.py")
+    assert "esbuild failed" in built.stderr, "the packages were installed"
+    assert not (clone / PAGE / "installed").exists()
+
+
 def test_an_editable_install_does_not_build_the_page(clone: Path) -> None:
     """It needs no registry of npm; `make` builds the page."""
     built = run_in(clone, "-c", "from hatchling.build import *; build_editable('dist')")

@@ -133,6 +133,14 @@ def test_a_machine_without_node_builds_and_installs_the_page(
     assert page_of(path).keys() <= set(run(bin_ / "python", "-c", program).stdout.split())
 
 
+def test_every_npm_package_has_a_hash() -> None:
+    """A registry cannot replace what was locked."""
+    locked = json.loads((PAGE / "package-lock.json").read_text())["packages"]
+    packages = {name: package for name, package in locked.items() if name}
+    assert {"node_modules/preact", "node_modules/esbuild"} <= packages.keys()
+    assert [] == [name for name, package in packages.items() if not package.get("integrity", "").startswith("sha512-")]
+
+
 def test_no_file_of_the_page_names_a_registry() -> None:
     """The lock file has no addresses, so that each machine uses its own registry."""
     lock = json.loads((PAGE / "package-lock.json").read_text())

@@ -1,4 +1,4 @@
-"""scripts/audit.py: a vulnerability is an error, and so is a package without an answer, but not a missing service."""
+"""What guards the supply: the audit of dependencies, and the linter's security rules."""
 
 from __future__ import annotations
 
@@ -113,3 +113,21 @@ def test_a_package_that_a_service_does_not_know_fails_the_audit(capsys: pytest.C
     assert ["yarl was not found"] == findings([{"name": "attrs", "version": "1", "vulns": []}, unknown])
     assert [] == findings([unknown])
     assert capsys.readouterr().out.splitlines()[-1].startswith("Python packages: not audited")
+
+
+@pytest.mark.parametrize(
+    "file",
+    [
+        "src/statcore/x.py",
+        "src/adapters/statcore_web/x.py",
+        "plugins/statcore-node/src/x.py",
+        "scripts/x.py",
+        "hatch_build.py",
+    ],
+)
+def test_the_security_rules_hold_for_what_runs(file: str) -> None:
+    """Ruff reports an `eval`, a shell, and a pickle that is read, wherever they are."""
+    source = "import pickle\nimport subprocess\n\neval(x)\nsubprocess.run(x, shell=True)\npickle.loads(x)\n"
+    command = [sys.executable, "-m", "ruff", "check", "--output-format=json", "--stdin-filename", file, "-"]
+    done = subprocess.run(command, cwd=ROOT, input=source, capture_output=True, text=True, check=False)
+    assert {"S301", "S307", "S602"} <= {found["code"] for found in json.loads(done.stdout)}
