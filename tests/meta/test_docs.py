@@ -15,7 +15,7 @@ ROOT = Path(__file__).parent.parent.parent
 DOCUMENTS = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").glob("**/*.md"), *(ROOT / "examples").glob("**/*.md")])
 WRITTEN = {"statcore_rack"}  # what a reader is told to write, and imports then
 _FENCE = re.compile(r"^```python\n(.*?)^```", re.MULTILINE | re.DOTALL)
-_TEST = re.compile(r"`((?:tests|plugins/[\w-]+/tests)/[\w/]+\.py)::(test_\w+)`")
+_TEST = re.compile(r"`((?:tests|plugins/[\w-]+/tests)/[\w/]+\.py)::((?:\w+::)?test_\w+)`")
 _PATH = re.compile(r"`((?:src|tests|docs|examples|benchmarks|scripts|plugins)/[\w./-]+)`")
 
 
@@ -46,7 +46,7 @@ def test_paths_in_documents_exist(document: Path) -> None:
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT)))
 def test_tests_in_documents_exist(document: Path) -> None:
-    """A test is named by its file and function; each row of a table with a column `test` names one."""
+    """A test is named as pytest names it, without parameters; each row of a table with a column `test` names one."""
     text = document.read_text(encoding="utf-8")
     named = _TEST.findall(text)
     assert text.count("::test_") == len(named), "a test is not written as `tests/FILE.py::test_NAME`"
@@ -56,9 +56,15 @@ def test_tests_in_documents_exist(document: Path) -> None:
 
 @cache
 def _tests_of(file: Path) -> set[str]:
-    """Return the names of the tests in a file; a file that is missing has none."""
-    tree = ast.parse(file.read_text(encoding="utf-8") if file.exists() else "")
-    return {node.name for node in ast.walk(tree) if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)}
+    """Return the names of the tests in a file, `test_NAME` or `CLASS::test_NAME`; a file that is missing has none."""
+    module = ast.parse(file.read_text(encoding="utf-8") if file.exists() else "")
+    classes = {f"{node.name}::": node for node in module.body if isinstance(node, ast.ClassDef)}
+    return {
+        prefix + node.name
+        for prefix, scope in ({"": module} | classes).items()
+        for node in scope.body
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
+    }
 
 
 def _rows_with_tests(text: str) -> Iterator[tuple[str, str]]:
