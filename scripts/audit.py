@@ -48,7 +48,7 @@ def audit_python_packages() -> list[str]:
     with TemporaryDirectory() as folder:
         pins = Path(folder, "requirements.txt")
         pins.write_text("".join(f"{name}=={pin}\n" for name, pin in runtime_packages().items()), encoding="utf-8")
-        # pip-audit exits alike for every failure. What fails only in the second run is the service.
+        # pip-audit has one exit code for all failures. The first run sends nothing: what fails only later is the service.
         rehearsal = _run(*PIP_AUDIT, f"--requirement={pins}", "--dry-run")
         if rehearsal.returncode:
             raise SystemExit(rehearsal.stderr)
@@ -61,7 +61,7 @@ def audit_python_packages() -> list[str]:
 def python_findings(packages: Sequence[Mapping[str, Any]]) -> list[str]:
     """Return a line for each vulnerability, and for each package that the service does not know.
 
-    A service that knows none of the packages is no vulnerability service, but for example a mirror with the files alone.
+    A service that knows none of the packages counts as no answer: mirrors of an index often have the files only.
 
     Args:
         packages: The packages as pip-audit reports them.
@@ -99,7 +99,7 @@ def audit_npm_packages() -> list[str]:
 
 def _run(*arguments: str) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, *arguments]
-    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)  # noqa: S603 - the tools named above
+    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)  # noqa: S603 - the tools above
 
 
 def _not_audited(kind: str, reason: str) -> list[str]:

@@ -65,10 +65,10 @@ def vulnerability_service(found: dict[str, Any]) -> Iterator[str]:
             server.shutdown()
 
 
-def audit(service: str) -> subprocess.CompletedProcess[str]:
+def audit(service: str, *, kind: str = "osv") -> subprocess.CompletedProcess[str]:
     """Run the script with a service of the test."""
     services = {
-        "PIP_AUDIT_VULNERABILITY_SERVICE": "osv",
+        "PIP_AUDIT_VULNERABILITY_SERVICE": kind,
         "PIP_AUDIT_OSV_URL": f"{service}/v1/query",
         "npm_config_registry": service,
     }
@@ -104,6 +104,13 @@ def test_without_a_service_nothing_is_audited_and_the_output_says_so() -> None:
     assert ["Python packages: not audited", "npm packages: not audited"] == [
         line.partition(": no ")[0] for line in done.stdout.splitlines()
     ]
+
+
+def test_an_audit_that_cannot_begin_fails() -> None:
+    """Only a service that does not answer is excused; a wrong setting of pip-audit is not."""
+    done = audit("http://127.0.0.1:1", kind="unknown")
+    assert (1, "") == (done.returncode, done.stdout)
+    assert "unknown" in done.stderr
 
 
 def test_a_package_that_a_service_does_not_know_fails_the_audit(capsys: pytest.CaptureFixture[str]) -> None:
