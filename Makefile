@@ -20,7 +20,7 @@ PIP_INSTALL := $(BIN)/pip install --quiet --constraint constraints.txt
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo page test screenshots topologies matrix lowest compat servers servers-current engines static format check \
+.PHONY: help demo page test screenshots topologies matrix lowest compat servers servers-current engines static audit format check \
 	hooks constraints bench scale wheel clean
 
 help: ## list the targets
@@ -58,7 +58,7 @@ servers-current: ## build the newest Prometheus and VictoriaMetrics for the test
 engines: .venv/.dev servers ## test every metric engine that is found, and write the tables of docs/compatibility.md
 	@PYTHONPATH=plugins/statcore-victoriametrics/src $(BIN)/python scripts/write_engines.py
 
-static: .venv/.dev $(PAGE_DEV) ## lint, import contracts, types
+static: .venv/.dev $(PAGE_DEV) ## lint with its security rules, import contracts, types
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/lint-imports --no-logo
@@ -68,12 +68,15 @@ static: .venv/.dev $(PAGE_DEV) ## lint, import contracts, types
 	@scripts/verify-types $(BIN)
 	@$(PAGE_NPM) run --silent check
 
+audit: .venv/.dev $(PAGE_DEV) ## look up known vulnerabilities of the packages that statcore and its page need, where a service answers
+	@$(BIN)/python scripts/audit.py
+
 format: .venv/.dev $(PAGE_DEV) ## rewrite the code in house style
 	$(BIN)/ruff check --fix-only .
 	$(BIN)/ruff format .
 	@$(PAGE_NPM) run --silent format
 
-check: static test ## everything that CI checks
+check: static audit test ## everything that CI checks
 
 hooks: .venv/.dev ## make git run `make static` before each commit
 	@$(BIN)/pre-commit install

@@ -6,6 +6,7 @@ import asyncio
 import re
 from collections.abc import AsyncGenerator
 from contextlib import AsyncExitStack, asynccontextmanager
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
 
@@ -19,6 +20,8 @@ from tests.support.polling import until
 from tests.support.web_host import TokenFile, serving
 
 from statcore.errors import UnavailableError
+from statcore.model import MetricValue
+from statcore.model.inventory import KernelRecord
 from statcore.plugins import PluginRegistry
 from statcore_web import Tokens, attach
 
@@ -596,6 +599,23 @@ async def test_endpoints_and_agents_have_their_parts(browser: Browser, prefix: s
         await expect(shown.cell("node-1", "Devices")).to_contain_text("cuda_util of cuda1: 41 %")
         await shown.page.get_by_role("link", name="Kernels").click()
         await expect(shown.cell(kernel_id(0), "Agent")).to_have_text("node-1")
+
+
+async def test_text_of_a_store_never_becomes_markup(browser: Browser) -> None:
+    """Whoever writes statistics chooses the names of agents and devices: they are shown as they are."""
+    markup = "<img src=x onerror=\"document.title='injected'\"><b>bold</b>"
+    world = await small_world()
+    world.inventory.register_kernel(
+        KernelRecord(kernel_id=kernel_id(99), session_id=session_id(99), agent_id=markup, started_at=datetime.now(UTC))
+    )
+    core = {markup: MetricValue(current="500", pct="50", unit_hint="percent")}
+    await world.statistics.store_agent_statistics(markup, node={}, devices={"cpu_util": core}, interval_s=3_600)
+    async with overview(browser, world, "/#/agents") as shown:
+        await expect(shown.cell(markup, "Devices")).to_contain_text(f"cpu_util of {markup}: 50 %")
+        await expect(shown.page.locator("main img, main b")).to_have_count(0)
+        await shown.page.get_by_role("link", name=markup).click()
+        await expect(shown.page.get_by_role("heading", name=markup)).to_be_visible()
+        await expect(shown.page).not_to_have_title(re.compile("injected$"))
 
 
 async def test_a_list_wider_than_the_window_is_scrolled(browser: Browser) -> None:

@@ -25,7 +25,7 @@ from tests.faults.proxy import TcpProxy
 from tests.support.certificates import Authority
 from tests.support.polling import until
 from tests.support.service import PATIENCE_S, Service, serving
-from tests.support.tcp import has_ipv6
+from tests.support.tcp import has_ipv6, listening_addresses
 from tests.support.web_host import TokenFile
 
 from statcore.testing.servers import Server, running_prometheus
@@ -315,6 +315,22 @@ def test_other_machines_need_a_token(host: str, no_stores: dict[str, str], tmp_p
     assert "Traceback" not in refused.stderr + both.stderr
     with serving(tmp_path, "--host", host, "--insecure", **no_stores) as service:
         assert 0 == service.stop()
+
+
+def test_the_service_listens_on_loopback_by_default(no_stores: dict[str, str], tmp_path: Path) -> None:
+    """No other machine can reach it."""
+    with serving(tmp_path, **no_stores) as service:
+        assert ["127.0.0.1"] == listening_addresses(psutil.Process(service.process.pid))
+
+
+def test_no_command_line_has_a_secret(tmp_path: Path) -> None:
+    """The list of processes shows the arguments of workers to every user, but not what the environment names."""
+    settings = {"statistics_url": "valkey://reader:hunter2@127.0.0.1:9", "metrics_url": "http://reader:hunter2@127.0.0.1:9"}
+    with serving(tmp_path, "--workers", "2", **settings) as service:
+        parent = psutil.Process(service.process.pid)
+        commands = [process.cmdline() for process in (parent, *parent.children(recursive=True))]
+        assert 3 <= len(commands)
+        assert "hunter2" not in str(commands)
 
 
 async def test_tokens_are_required_where_there_are_some(no_stores: dict[str, str], tmp_path: Path) -> None:

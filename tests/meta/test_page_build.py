@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import subprocess
@@ -69,6 +70,42 @@ def test_a_build_replaces_the_page_and_needs_node_no_more(clone: Path) -> None:
     assert {"LICENSES.txt", "explorer.html", "index.html", "page.css", "page.js"} <= names
     assert "removed.js" not in names
     assert "" == run_in(clone, "-c", REQUIREMENTS).stdout.strip()
+
+
+def test_the_bill_lists_what_is_in_the_page_not_what_is_installed(clone: Path) -> None:
+    """A page that uses one package has this package and its license; a package of a package counts, too."""
+    inner = "node_modules/htm/node_modules/@inner/part"
+    shutil.copytree(ROOT / PAGE / "node_modules", clone / PAGE / "node_modules", symlinks=True)
+    (clone / PAGE / inner).mkdir(parents=True)
+    (clone / PAGE / inner / "LICENSE").write_text("the license of @inner/part")
+    (clone / PAGE / inner / "package.json").write_text('{"name": "@inner/part", "version": "1.2.3"}')
+    (clone / PAGE / inner / "index.js").write_text("export const part = () => document.title;")
+    (clone / PAGE / "node_modules/htm/uses.js").write_text('import { part } from "@inner/part"; part();')
+    lock = json.loads((clone / PAGE / "package-lock.json").read_text())
+    lock["packages"][inner] = {"version": "1.2.3", "license": "MIT", "integrity": "sha512-" + "A" * 86 + "=="}
+    (clone / PAGE / "package-lock.json").write_text(json.dumps(lock))
+    os.utime(clone / PAGE / "package-lock.json", (0, 0))  # the packages are installed
+    (clone / PAGE / "page.js").write_text('import htm from "htm"; import "./node_modules/htm/uses.js"; console.log(htm);')
+    (clone / PAGE / "page.css").write_text("")
+    built = run_in(clone, "hatch_build.py")
+    assert 0 == built.returncode, built.stderr
+    components = json.loads((clone / STATIC / "statcore-page.cdx.json").read_text())["components"]
+    assert {"@inner/part", "htm"} == {component["name"] for component in components}
+    assert "pkg:npm/%40inner/part@1.2.3" in {component["purl"] for component in components}
+    licenses = (clone / STATIC / "LICENSES.txt").read_text()
+    assert "the license of @inner/part" in licenses
+    assert "preact" not in licenses
+
+
+def test_no_package_of_npm_runs_a_script_when_it_is_installed(clone: Path) -> None:
+    """A package whose release was taken over would run with the rights of whoever builds the page."""
+    scripts = {"postinstall": "touch installed", "build": "exit 1"}
+    (clone / PAGE / "package.json").write_text(json.dumps({"name": "page", "version": "1.0.0", "scripts": scripts}))
+    lock = {"name": "page", "lockfileVersion": 3, "packages": {"": {"name": "page", "version": "1.0.0"}}}
+    (clone / PAGE / "package-lock.json").write_text(json.dumps(lock))
+    built = run_in(clone, "hatch_build.py")
+    assert "esbuild failed" in built.stderr, "the packages were installed"
+    assert not (clone / PAGE / "installed").exists()
 
 
 def test_an_editable_install_does_not_build_the_page(clone: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import gzip
 import json
 import shutil
@@ -12,15 +13,27 @@ import zipfile
 from pathlib import Path
 
 import pytest
+from cyclonedx.schema import SchemaVersion
+from cyclonedx.validation.json import JsonStrictValidator
 from tests.support.environments import ROOT, create_environment, run
 
 STATIC = "statcore_web/static/"
+BILL = "statcore-page.cdx.json"
+PAGE = ROOT / "src/adapters/statcore_web/page"
 
 
 def page_of(wheel: Path) -> dict[str, bytes]:
     """Return the files of the built page by their names in a wheel."""
     archive = zipfile.ZipFile(wheel)
     return {name: archive.read(name) for name in archive.namelist() if name.startswith(STATIC)}
+
+
+def bills_of(wheel: Path) -> dict[str, str]:
+    """Return the bills of materials of a wheel by their file names."""
+    archive = zipfile.ZipFile(wheel)
+    return {
+        name.rpartition("/")[2]: archive.read(name).decode() for name in archive.namelist() if ".dist-info/sboms/" in name
+    }
 
 
 @pytest.fixture(scope="module")
@@ -63,11 +76,32 @@ def test_the_page_is_small_and_has_the_licenses_of_what_it_contains(wheel: Path)
     """What browsers load has at most 80 kB compressed, and each package whose code is in it has its license beside it."""
     files = page_of(wheel)
     licenses = files.pop(f"{STATIC}LICENSES.txt").decode()
+    del files[f"{STATIC}{BILL}"]
     assert 80_000 >= sum(len(gzip.compress(body)) for body in files.values())
-    page = ROOT / "src/adapters/statcore_web/page"
-    packages = json.loads((page / "package.json").read_text())["dependencies"].keys() - {"esbuild"}
+    packages = json.loads((PAGE / "package.json").read_text())["dependencies"].keys() - {"esbuild"}
     assert {"htm", "preact", "uplot"} <= packages
-    assert [] == [name for name in packages if (page / "node_modules" / name / "LICENSE").read_text() not in licenses]
+    assert [] == [name for name in packages if (PAGE / "node_modules" / name / "LICENSE").read_text() not in licenses]
+
+
+def test_the_wheel_has_a_bill_of_the_packages_in_its_page(wheel: Path) -> None:
+    """It is valid CycloneDX, and has version, license and hash of each package as the lock file has them."""
+    bills = bills_of(wheel)
+    assert [BILL] == list(bills)
+    assert JsonStrictValidator(SchemaVersion.V1_6).validate_str(bills[BILL]) is None
+    locked = json.loads((PAGE / "package-lock.json").read_text())["packages"]
+    packages = {name: locked[f"node_modules/{name}"] for name in ("htm", "preact", "uplot")}
+    assert {
+        f"pkg:npm/{name}@{package['version']}": (
+            name,
+            package["version"],
+            [{"expression": package["license"]}],
+            [{"alg": "SHA-512", "content": base64.b64decode(package["integrity"].removeprefix("sha512-")).hex()}],
+        )
+        for name, package in packages.items()
+    } == {
+        component["purl"]: (component["name"], component["version"], component["licenses"], component["hashes"])
+        for component in json.loads(bills[BILL])["components"]
+    }
 
 
 def test_the_source_distribution_has_the_sources_of_the_page(source_distribution: Path) -> None:
@@ -83,7 +117,7 @@ def test_the_source_distribution_has_the_sources_of_the_page(source_distribution
 def test_a_machine_without_node_builds_and_installs_the_page(
     wheel: Path, source_distribution: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The build needs what `build-system.requires` names and no program but a shell; its page is that of the checkout."""
+    """The build needs what `build-system.requires` names and no program but a shell; page and bill are the checkout's."""
     programs = tmp_path / "programs"
     programs.mkdir()
     (programs / "sh").symlink_to("/bin/sh")  # npm runs scripts with it
@@ -93,15 +127,23 @@ def test_a_machine_without_node_builds_and_installs_the_page(
     done = run(sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "--wheel-dir", built, source_distribution)
     assert 0 == done.returncode, done.stderr
     (path,) = built.iterdir()
-    assert page_of(wheel) == page_of(path)
+    assert (page_of(wheel), bills_of(wheel)) == (page_of(path), bills_of(path))
     bin_ = create_environment(tmp_path / "installed", path)
     program = "from importlib.metadata import files; print(*(str(f) for f in files('statcore') if f.locate().is_file()))"
     assert page_of(path).keys() <= set(run(bin_ / "python", "-c", program).stdout.split())
 
 
+def test_every_npm_package_has_a_hash() -> None:
+    """A registry cannot replace what was locked."""
+    locked = json.loads((PAGE / "package-lock.json").read_text())["packages"]
+    packages = {name: package for name, package in locked.items() if name}
+    assert {"node_modules/preact", "node_modules/esbuild"} <= packages.keys()
+    assert [] == [name for name, package in packages.items() if not package.get("integrity", "").startswith("sha512-")]
+
+
 def test_no_file_of_the_page_names_a_registry() -> None:
     """The lock file has no addresses, so that each machine uses its own registry."""
-    lock = json.loads((ROOT / "src/adapters/statcore_web/page/package-lock.json").read_text())
+    lock = json.loads((PAGE / "package-lock.json").read_text())
     assert [] == [name for name, package in lock["packages"].items() if "resolved" in package]
     assert "://" not in json.dumps(lock)
 

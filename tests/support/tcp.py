@@ -1,4 +1,4 @@
-"""A TCP server of a test, which ends with all of its connections."""
+"""A TCP server of a test, which ends with all of its connections, and where other processes listen."""
 
 from __future__ import annotations
 
@@ -8,6 +8,8 @@ from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
 from ssl import SSLContext
 from typing import Final, TypeAlias
+
+import psutil
 
 _TURNS_TO_BEGIN: Final = 10
 """In so many turns of the event loop, a connection that was accepted before has its task."""
@@ -52,3 +54,9 @@ def has_ipv6() -> bool:
     except OSError:
         return False
     return True
+
+
+def listening_addresses(process: psutil.Process) -> list[str]:
+    """Return the IP addresses on which a process accepts connections."""
+    connections = process.net_connections("inet")
+    return [connection.laddr.ip for connection in connections if connection.status == psutil.CONN_LISTEN]

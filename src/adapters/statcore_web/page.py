@@ -21,6 +21,7 @@ _CONTENT_TYPES: Final = {
     "css": "text/css",
     "html": "text/html",
     "js": "text/javascript",
+    "json": "application/json",
     "svg": "image/svg+xml",
     "txt": "text/plain",
 }

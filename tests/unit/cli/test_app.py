@@ -109,6 +109,11 @@ def test_help_of_a_command_has_an_example(command: str) -> None:
     assert f"    statcore {command} " in text or f"    statcore {command}\n" in text
 
 
+def test_the_collector_listens_on_loopback_by_default(statcore: Invoke) -> None:
+    """Its metrics need no password, so other machines reach them only if the operator says so."""
+    assert "[default: 127.0.0.1:9256]" in statcore("collect", "--help").stdout
+
+
 def test_the_version_is_that_of_the_distribution() -> None:
     """`--version` prints one line."""
     assert f"statcore {version('statcore')}\n" == CliRunner().invoke(cli, ["--version"], prog_name="statcore").stdout

@@ -11,7 +11,9 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager, suppress
 from pathlib import Path
 
+import psutil
 import pytest
+from tests.support.tcp import listening_addresses
 
 from statcore.errors import InputError, UnavailableError
 from statcore.testing import servers
@@ -150,6 +152,15 @@ def test_an_interrupt_while_waiting_ends_the_program(
     with pytest.raises(KeyboardInterrupt), running_valkey(tmp_path):
         pytest.fail("started nothing")
     assert not is_running(int(log.read_text()))
+
+
+def test_servers_listen_on_loopback_alone(tmp_path: Path, require_program: Callable[..., str]) -> None:
+    """No other machine can reach the servers of tests and of `statcore demo --servers`."""
+    require_program("valkey-server", "redis-server")
+    require_program("prometheus")
+    with running_valkey(tmp_path) as valkey, running_prometheus(tmp_path, targets={}) as prometheus:
+        for server in (valkey, prometheus):
+            assert {"127.0.0.1"} == set(listening_addresses(psutil.Process(server.process.pid)))
 
 
 @pytest.mark.parametrize("reply", [b"+PONG\r\n", b"-NOAUTH Authentication required.\r\n"])

@@ -57,6 +57,18 @@ async def test_with_tokens_only_graphql_needs_one(tmp_path: Path) -> None:
             assert 200 == (await client.get(path)).status
 
 
+async def test_a_token_is_read_from_its_header_alone(tmp_path: Path) -> None:
+    """A browser sends cookies for pages of others, and addresses are in logs and histories."""
+    file = TokenFile(tmp_path / "tokens.toml")
+    secret = file.write(ci='scope = "everything"')["ci"]
+    names = ("token", "access_token", "authorization", "Authorization")
+    async with serving(tokens=Tokens(str(file.path))) as client:
+        client.session.cookie_jar.update_cookies(dict.fromkeys(names, secret), client.make_url("/"))
+        response = await client.get("/graphql", params={"query": QUERY, **dict.fromkeys(names, secret)})
+        assert 401 == response.status
+        assert 200 == (await get(client, QUERY, token=secret)).status
+
+
 async def test_tokens_expire_and_are_revoked_and_rotated_while_serving(tmp_path: Path) -> None:
     """The next request of the same connection is decided by the file as it is then."""
     file = TokenFile(tmp_path / "tokens.toml")

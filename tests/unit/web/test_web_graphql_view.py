@@ -189,6 +189,15 @@ async def test_problems_of_values_are_beside_the_data() -> None:
     assert ["stale"] == [problem["kind"] for problem in document["extensions"]["problems"]]
 
 
+async def test_the_schema_changes_nothing() -> None:
+    """It has queries, and no other operations."""
+    async with serving() as client:
+        response = await post(client, "{ __schema { mutationType { name } subscriptionType { name } } }")
+        assert {"mutationType": None, "subscriptionType": None} == (await response.json(content_type=None))["data"][
+            "__schema"
+        ]
+
+
 async def test_a_get_changes_nothing() -> None:
     """A mutation by GET has the status that the draft names."""
     async with serving() as client:

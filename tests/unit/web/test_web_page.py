@@ -17,6 +17,7 @@ PATHS = (
     "/static/page.css",
     "/static/icon.svg",
     "/static/LICENSES.txt",
+    "/static/statcore-page.cdx.json",
 )
 
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import hmac
 import os
 import subprocess
 import sys
 import traceback
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from unittest.mock import Mock
 
 import pytest
 from tests.support.web_host import TokenFile
@@ -115,6 +117,19 @@ def test_another_secret_is_refused(header: str | None, file: TokenFile) -> None:
     with pytest.raises(RefusedError) as caught:
         Tokens(str(file.path)).find(header)
     assert (401, 'Bearer realm="statcore"') == (caught.value.status, caught.value.headers["WWW-Authenticate"])
+
+
+def test_a_secret_is_compared_with_every_token_in_constant_time(file: TokenFile, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The time of an answer does not tell a secret that is nearly right from another."""
+    secrets = file.write(first=EVERYTHING, second=EVERYTHING, third=EVERYTHING)
+    tokens = Tokens(str(file.path))
+    compare = Mock(wraps=hmac.compare_digest)
+    monkeypatch.setattr(hmac, "compare_digest", compare)
+    for secret in (secrets["first"], secrets["third"]):
+        assert tokens.find(bearer(secret)).name in secrets
+    with pytest.raises(RefusedError):
+        tokens.find(bearer("statcore_unknown"))
+    assert 3 * len(secrets) == compare.call_count
 
 
 def test_an_expired_token_is_refused_as_an_unknown_one(file: TokenFile, caplog: pytest.LogCaptureFixture) -> None:
