@@ -133,7 +133,11 @@ def error_from_reply(text: str, /, *, service: str, user: str) -> StatcoreError:
         user: the name of the ACL user; a message shows no other part of the credentials.
     """
     parse = cast("Callable[[str], Exception]", cast("Any", BaseParser).parse_error)  # it has no types
-    return from_driver(parse(text), service=service, user=user)
+    try:
+        error = parse(text)
+    except Exception as unreadable:  # noqa: BLE001 - the driver cannot read a redirect without a slot or an address
+        error = unreadable
+    return from_driver(error, service=service, user=user)
 
 
 def _failure(error: Exception, *, service: str, user: str) -> StatcoreError:  # noqa: C901, PLR0911, PLR0912 - a branch for each kind
