@@ -89,7 +89,7 @@ class ServerUrl:
         is_socket = parts.scheme == "unix"
         place = parts.path if is_socket else parts.hostname
         database = "" if is_socket else parts.path.strip("/")
-        is_two_places = is_socket and parts.hostname is not None
+        is_two_places = is_socket and bool(parts.netloc.rpartition("@")[2])  # a port may be the beginning of a password
         if parts.scheme not in _SCHEMES or not (place and port) or is_two_places or not _DATABASE.fullmatch(database):
             raise InputError(f"the URL of the Valkey store cannot be used; {_FORM}")
         if parts.query or parts.fragment:
