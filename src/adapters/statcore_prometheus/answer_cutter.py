@@ -8,13 +8,13 @@ Cuts are found by marks, which every server writes in the same way. In valid JSO
 each mark has a quote, which would be escaped there. In broken JSON the part that was cut out, or the rest, cannot be
 decoded. An answer with other spaces, or with another order of members, is never cut.
 
-A mark may also stand beside the list: among statistics of the query, for example. So the text in front of the first element,
-and of samples that are cut out, is decoded to see where they stand. Elements behind the list make the answer invalid.
+A mark may also stand beside the list, for example among statistics of the query. Therefore the text in front of the first
+element, or of samples, is decoded to see where they stand. Elements behind the list make the answer invalid.
 """
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Any, Final
 
 import msgspec
 
@@ -117,7 +117,7 @@ class AnswerCutter:
         return self._cuttable
 
 
-def _is(decoder: msgspec.json.Decoder[object], text: bytes | bytearray) -> bool:
+def _is(decoder: msgspec.json.Decoder[Any], text: bytes | bytearray) -> bool:
     """Return whether a text is what a decoder expects."""
     try:
         decoder.decode(text)
