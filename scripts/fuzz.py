@@ -81,7 +81,7 @@ class Run:
             self.executions, self.edges, self.per_s = map(int, progress.groups())
         elif saved := SAVED.search(line):
             self.saved = saved[1]
-        else:
+        elif not line.startswith(("INFO: ", "WARNING: ")):
             self.last_lines = [*self.last_lines, line.rstrip()][-SHOWN_LINES:]
 
     def __str__(self) -> str:

@@ -129,7 +129,7 @@ async def test_a_huge_entry_is_not_transferred(valkey: Server, redis: Redis, fre
 
 
 async def test_a_huge_entry_alone_is_oversized(store: ValkeyStatistics, redis: Redis) -> None:
-    """Its length alone is read; no command is sent for the remaining keys, since there are none."""
+    """Its length is read, and then there is nothing more to read."""
     (id_,) = new_ids(1)
     redis.set(id_, bytes(5_000_000))
     batch = await store.fetch_kernel_statistics([id_])
@@ -187,21 +187,22 @@ async def test_the_age_follows_from_the_time_to_live_of_each_kind(valkey: Server
 
 
 async def test_half_of_an_activity_is_zeros_and_incomplete(valkey: Server, store: ValkeyStatistics) -> None:
-    """If a number is missing, unreadable or of the wrong type, both are zero, and the problem names the keys."""
-    whole, no_requests, no_time, unreadable, wrong_type, nothing = ids = new_ids(6)
+    """If a number is missing, unreadable, huge or of the wrong type, both are zero, and the problem names the keys."""
+    whole, no_requests, no_time, unreadable, wrong_type, huge, nothing = ids = new_ids(7)
     with Redis(host="127.0.0.1", port=valkey.port, db=2) as live:
         for id_ in ids[:-1]:
             live.mset({f"session.{id_}.requests": 7, f"session.{id_}.last_response_time": 9})
         live.delete(f"session.{no_requests}.requests")
         live.delete(f"session.{no_time}.last_response_time")
         live.set(f"session.{unreadable}.requests", "many")
+        live.set(f"session.{huge}.requests", bytes(5_000_000))
         live.delete(f"session.{wrong_type}.requests")
         live.lpush(f"session.{wrong_type}.requests", "7")
     batch = await store.fetch_inference_metrics(ids)
-    assert [{"requests": 7, "last_response_ms": 9}, *[{"requests": 0, "last_response_ms": 0}] * 5] == list(batch)
-    assert dict.fromkeys(range(1, 6), ProblemKind.INCOMPLETE) == kinds(batch)
+    assert [{"requests": 7, "last_response_ms": 9}, *[{"requests": 0, "last_response_ms": 0}] * 6] == list(batch)
+    assert dict.fromkeys(range(1, 7), ProblemKind.INCOMPLETE) == kinds(batch)
     assert f"session.{no_time}.last_response_time" == batch.problems[2].key
-    assert f"session.{nothing}.requests and session.{nothing}.last_response_time" in batch.problems[5].message
+    assert f"session.{nothing}.requests and session.{nothing}.last_response_time" in batch.problems[6].message
     assert whole not in str(batch.problems)
 
 

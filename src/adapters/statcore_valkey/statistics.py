@@ -255,7 +255,8 @@ class _BatchReader:
     async def add_activity(self, pairs: Sequence[tuple[str, str]]) -> None:
         """Read the request count and last response time of sessions from pairs of keys."""
         keys = [key for pair in pairs for key in pair]
-        outcomes = await self.keyspace.fan_out(keys, ReadValues(keys, checks_types=False), deadline=self.deadline)
+        work = ReadValues(keys, max_entry_bytes=self.options.max_entry_bytes, checks_types=False)
+        outcomes = await self.keyspace.fan_out(keys, work, deadline=self.deadline)
         failures = any(map(is_failure, outcomes))
         async for positions in in_turns(range(len(pairs))):
             for position in positions:
