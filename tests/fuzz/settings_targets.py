@@ -10,6 +10,7 @@ from tempfile import TemporaryDirectory
 from typing import Any, Final
 from urllib.parse import quote
 
+import attrs
 from tests.fuzz.promises import SECRET, outcome, refusal
 from tests.support.promql_templates import VALID, filled, places, read
 
@@ -178,7 +179,12 @@ URLS: Final = (
     b"//[:y+cluster://me:x@a",
     "//\uff48\uff1a80/é:/".encode(),
 )
+_KINDS: Final[tuple[Any, ...]] = (ValkeyOptions, PrometheusOptions, ServeSettings, Limits)
+_NAMES: Final = sorted({field.name for kind in _KINDS for field in attrs.fields(kind)})
+_VALUES: Final = (f"'{SECRET}'", "5", "1.5", "true", f"['{SECRET}']", f"{{a = '{SECRET}'}}", "07:32:00")
+
 OPTIONS: Final = (
+    *(f"{name} = {value}".encode() for name in _NAMES for value in _VALUES),
     b"timeout_s = 5\npool_size = 4\nfreshness_s = 60.5\nread_from_replicas = true\npassword_file = '/x'",
     f"password = '{SECRET}'\nusername = 'me'\nheaders = {{X-A = 'b'}}\nparameters = {{dedup = 'x'}}".encode(),
     f"timeout_s = '{SECRET}'".encode(),
