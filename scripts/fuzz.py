@@ -18,7 +18,8 @@ from typing import Any, Final
 
 ROOT: Final = Path(__file__).parent.parent
 FOUND: Final = ROOT / ".fuzz"
-INSTRUMENTED: Final = ["statcore", *(path.name for path in (ROOT / "src" / "adapters").iterdir())]
+INSTRUMENTED: Final = ["statcore", *(path.name for path in (ROOT / "src" / "adapters").iterdir()), "tomllib", "email"]
+"""The packages whose code leads to further inputs: ours, and what reads TOML and dates."""
 LIMITS: Final = ("-max_len=4096", "-timeout=20", "-rss_limit_mb=2048")
 """Of bytes of an input, of seconds and of memory that it may take."""
 PROGRESS: Final = re.compile(r"#(\d+)\s.*?cov: (\d+) .*?exec/s: (\d+)")
