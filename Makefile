@@ -20,7 +20,7 @@ PIP_INSTALL := $(BIN)/pip install --quiet --constraint constraints.txt
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo page test screenshots topologies matrix lowest compat servers servers-current engines static audit format check \
+.PHONY: help demo page test screenshots topologies fuzz matrix lowest compat servers servers-current engines static audit format check \
 	hooks constraints bench scale wheel clean
 
 help: ## list the targets
@@ -39,6 +39,9 @@ screenshots: .venv/.dev ## take the tour of README.md and keep its pictures in d
 
 topologies: .venv/.dev servers ## the tests of clusters and sentinels that take long; ARGS as for pytest
 	@$(BIN)/pytest -m topologies -n0 $(ARGS) tests/faults
+
+fuzz: .venv/.fuzz ## fuzz each target for ten minutes; ARGS="--minutes 1 codec" for less, ARGS=--help for more
+	@$(BIN)/python scripts/fuzz.py $(ARGS)
 
 matrix: .venv/.runtime servers ## unit, property and conformance tests on every Python from 3.11 on that is found; ARGS as for pytest
 	@scripts/matrix $(ARGS)
@@ -94,7 +97,7 @@ wheel: .venv/.dev ## build the wheels of statcore and of its plugins into dist/
 	@$(BIN)/pip wheel --quiet --no-deps --wheel-dir dist . plugins/*/
 
 clean: ## remove the environments and the files of tools
-	rm -rf .venv .venv-compat .venv-lowest .venv-matrix dist build $(PAGE)/node_modules $(dir $(BUILT_PAGE)) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .coverage .coverage.*
+	rm -rf .venv .venv-compat .venv-lowest .venv-matrix dist build .fuzz $(PAGE)/node_modules $(dir $(BUILT_PAGE)) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .coverage .coverage.*
 
 .venv/.python:
 	@$(PYTHON) -c 'import sys; sys.exit("statcore needs Python 3.11 or newer, not " + sys.version.split()[0] if sys.version_info < (3, 11) else 0)'
@@ -121,6 +124,10 @@ $(PAGE_DEV): $(PAGE)/package-lock.json | $(BUILT_PAGE)
 .venv/.dev: .venv/.runtime
 	@echo "installing the tools for development" >&2
 	@$(PIP_INSTALL) --group dev
+	@touch $@
+
+.venv/.fuzz: .venv/.dev
+	@$(PIP_INSTALL) --group fuzz
 	@touch $@
 
 .venv-lowest/constraints.txt: .venv/.dev pyproject.toml scripts/lowest_versions.py

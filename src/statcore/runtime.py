@@ -7,7 +7,7 @@ from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import UTC, datetime
 from typing import Any, Final, Literal, Self, TypeVar, cast
-from urllib.parse import unquote, urlsplit
+from urllib.parse import unquote
 
 import attrs
 
@@ -40,6 +40,7 @@ _TABLES: Final = {"statistics": "statistics_options", "metrics": "metrics_option
 _COMMAND_LINE_ONLY: Final = ("rate_interval", "disable_plugins", "presets", "serve", "limits")
 """Keys and tables that only the command line reads, from the same file."""
 VARIABLE_PREFIX: Final = "STATCORE_"
+_SCHEME: Final = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*")
 _SECRET: Final = re.compile("password|secret|token|credential")
 """A word in the name of an option with a secret value."""
 
@@ -138,7 +139,7 @@ def url_scheme(url: str | None, *, setting: str) -> str:
     if not url:
         raise InputError(f"{setting} is not set; expected a URL such as valkey://127.0.0.1:6379 or http://127.0.0.1:9090")
     scheme, colon, _ = url.partition(":")
-    if not colon or not urlsplit(f"{scheme}://").scheme:
+    if not colon or not _SCHEME.fullmatch(scheme):
         raise InputError(f"{setting} has no scheme such as valkey:// or http://")
     return scheme.lower()
 

@@ -254,3 +254,9 @@ def test_an_unknown_text_of_a_server_is_not_shown() -> None:
     failure = error_from_reply("ERR something about t0p-secret", service="h", user="'u'")
     assert isinstance(failure, ProtocolError)
     assert "t0p-secret" not in f"{failure}{failure.__cause__}"
+
+
+@pytest.mark.parametrize("text", ["MOVED", "ASK 5", "MOVED x 127.0.0.1:6379", "ASK 5 127.0.0.1", "MOVED 5 127.0.0.1:x"])
+def test_a_redirect_that_leads_nowhere_is_a_protocol_error(text: str) -> None:
+    """The driver cannot read it; no error of the driver leaves."""
+    assert isinstance(error_from_reply(text, service="h", user="'u'"), ProtocolError)

@@ -95,6 +95,21 @@ async def test_answers_stay_in_the_order_of_the_ids(primaries: ValkeyCluster) ->
         assert set(range(len(mixed))) - set(range(2, len(mixed), 3)) == set(batch.ages_s)
 
 
+async def test_huge_entries_cost_no_other(primaries: ValkeyCluster) -> None:
+    """A node with a huge entry answers for its other keys, also if one of them holds another type."""
+    ids = plant(primaries, 100)
+    huge, listed = ids[7], ids[8]
+    primaries.store({huge: bytes(20_000_000)})
+    primaries.node_of(listed).command("DEL", listed)
+    primaries.node_of(listed).command("LPUSH", listed, "x")
+    async with reading(primaries, PATIENT) as store:
+        batch = await store.fetch_kernel_statistics(ids)
+    assert [None if id_ in (huge, listed) else entry for id_, entry in zip(ids, expected(ids), strict=True)] == list(batch)
+    assert {7: ProblemKind.OVERSIZED, 8: ProblemKind.UNAVAILABLE} == {
+        position: problem.kind for position, problem in batch.problems.items()
+    }
+
+
 async def test_moved_keys_are_followed(primaries: ValkeyCluster) -> None:
     """Keys are read and written at their new node after their slots have moved."""
     ids = plant(primaries, 1_000)

@@ -107,6 +107,35 @@ async def test_an_oversized_entry_is_not_read(valkey: Server, redis: Redis) -> N
     assert "1001 bytes, more than max_entry_bytes = 1000" in batch.problems[1].message
 
 
+@pytest.mark.parametrize("freshness_s", [None, 60.0])
+async def test_a_huge_entry_is_not_transferred(valkey: Server, redis: Redis, freshness_s: float | None) -> None:
+    """The server sends a small part of it before the connection is closed; the other entries are right, and in order."""
+    ids = new_ids(4)
+    plant(redis, ids)
+    for id_ in ids:
+        redis.expire(id_, 86_400)
+    redis.delete(ids[2])
+    redis.lpush(ids[2], "x")
+    redis.set(ids[1], bytes(100_000_000), ex=86_400)
+    before = redis.info("stats")["total_net_output_bytes"]
+    options = ValkeyOptions(pool_size=1, freshness_s=freshness_s)
+    async with aclosing(ValkeyStatistics.from_url(valkey.url, options=options)) as store:
+        for _ in range(2):
+            batch = await store.fetch_kernel_statistics(ids)
+            assert [metrics(0), None, None, metrics(3)] == list(batch)
+            assert {1: ProblemKind.OVERSIZED, 2: ProblemKind.UNAVAILABLE} == kinds(batch)
+            assert f"'{ids[1]}' holds 100000000 bytes, more than max_entry_bytes = 262144" in batch.problems[1].message
+    assert redis.info("stats")["total_net_output_bytes"] - before < 50_000_000
+
+
+async def test_a_huge_entry_alone_is_oversized(store: ValkeyStatistics, redis: Redis) -> None:
+    """Its length is read, and then there is nothing more to read."""
+    (id_,) = new_ids(1)
+    redis.set(id_, bytes(5_000_000))
+    batch = await store.fetch_kernel_statistics([id_])
+    assert {0: ProblemKind.OVERSIZED} == kinds(batch)
+
+
 async def test_stale_entries_are_given_and_marked(valkey: Server, redis: Redis) -> None:
     """The age comes from the time to live; stale entries are in the batch, and a missing entry is no problem."""
     ids = new_ids(5)
@@ -158,21 +187,22 @@ async def test_the_age_follows_from_the_time_to_live_of_each_kind(valkey: Server
 
 
 async def test_half_of_an_activity_is_zeros_and_incomplete(valkey: Server, store: ValkeyStatistics) -> None:
-    """If a number is missing, unreadable or of the wrong type, both are zero, and the problem names the keys."""
-    whole, no_requests, no_time, unreadable, wrong_type, nothing = ids = new_ids(6)
+    """If a number is missing, unreadable, huge or of the wrong type, both are zero, and the problem names the keys."""
+    whole, no_requests, no_time, unreadable, wrong_type, huge, nothing = ids = new_ids(7)
     with Redis(host="127.0.0.1", port=valkey.port, db=2) as live:
         for id_ in ids[:-1]:
             live.mset({f"session.{id_}.requests": 7, f"session.{id_}.last_response_time": 9})
         live.delete(f"session.{no_requests}.requests")
         live.delete(f"session.{no_time}.last_response_time")
         live.set(f"session.{unreadable}.requests", "many")
+        live.set(f"session.{huge}.requests", bytes(5_000_000))
         live.delete(f"session.{wrong_type}.requests")
         live.lpush(f"session.{wrong_type}.requests", "7")
     batch = await store.fetch_inference_metrics(ids)
-    assert [{"requests": 7, "last_response_ms": 9}, *[{"requests": 0, "last_response_ms": 0}] * 5] == list(batch)
-    assert dict.fromkeys(range(1, 6), ProblemKind.INCOMPLETE) == kinds(batch)
+    assert [{"requests": 7, "last_response_ms": 9}, *[{"requests": 0, "last_response_ms": 0}] * 6] == list(batch)
+    assert dict.fromkeys(range(1, 7), ProblemKind.INCOMPLETE) == kinds(batch)
     assert f"session.{no_time}.last_response_time" == batch.problems[2].key
-    assert f"session.{nothing}.requests and session.{nothing}.last_response_time" in batch.problems[5].message
+    assert f"session.{nothing}.requests and session.{nothing}.last_response_time" in batch.problems[6].message
     assert whole not in str(batch.problems)
 
 

@@ -169,6 +169,22 @@ def test_one_wrong_byte_is_never_read_as_something_else(
     assert partial or not expected[2]
 
 
+@pytest.mark.parametrize(
+    "members",
+    [
+        '"stats":{"result":[{"metric":{},"values":[[1,"1"],[2,"1"]]},{"metric":{},"values":[[1,"1"]]}]},"data":DATA',
+        '"data":DATA,"stats":{"series":{},"values":[[1,"1"],[2,"1"],[3,"1"]]}',
+    ],
+)
+def test_elements_and_samples_beside_the_list_are_not_read(members: str) -> None:
+    """They look as those of the list do, and stand in front of it or behind it."""
+    data = '{"resultType":"matrix","result":[{"metric":{"n":"1"},"values":[]}]}'
+    body = f'{{"status":"success",{members.replace("DATA", data)}}}'.encode()
+    for piece in range(1, 200):
+        for chunk in (1, 7, 1_000):
+            assert ([({"n": "1"}, b"", b"")], (), False) == read(body, kind="matrix", piece=piece, chunk=chunk)
+
+
 def test_a_long_answer_is_cut() -> None:
     """The part that is held back stays short, for many series and for one long series."""
     samples = [(1_795_341_600.0 + n, str(n / 8)) for n in range(20_000)]

@@ -7,11 +7,16 @@ immediately. The remaining document is decoded at the end; it is valid JSON exac
 Cuts are found by marks, which every server writes in the same way. In valid JSON no mark can stand inside a string, since
 each mark has a quote, which would be escaped there. In broken JSON the part that was cut out, or the rest, cannot be
 decoded. An answer with other spaces, or with another order of members, is never cut.
+
+A mark may also stand beside the list, for example among statistics of the query. Therefore the text in front of the first
+element, or of samples, is decoded to see where they stand. Elements behind the list make the answer invalid.
 """
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Any, Final
+
+import msgspec
 
 from statcore.errors import ProtocolError
 
@@ -19,11 +24,28 @@ PIECE_BYTES: Final = 64 * 1024
 """How many bytes of an answer are decoded between two turns of the event loop: about a millisecond of work."""
 
 _ELEMENT: Final = b'{"metric":{'
-_FIRST_ELEMENT: Final = b'"result":[' + _ELEMENT
+_RESULT: Final = b'"result":['
+_FIRST_ELEMENT: Final = _RESULT + _ELEMENT
 _FIRST_SAMPLE: Final = b'},"values":[['
 _NEXT_SAMPLE: Final = b'"],['
 _LAST_SAMPLE: Final = b'"]]'
 _SPACE: Final = b" \t\r\n"
+
+
+class _Data(msgspec.Struct, gc=False):
+    result: tuple[()]
+
+
+class _Answer(msgspec.Struct, gc=False):
+    data: _Data
+
+
+class _Labels(msgspec.Struct, gc=False, forbid_unknown_fields=True):
+    metric: msgspec.Raw
+
+
+_EMPTY_ANSWER: Final = msgspec.json.Decoder(_Answer)
+_LABELS: Final = msgspec.json.Decoder(_Labels)
 
 
 class AnswerCutter:
@@ -67,7 +89,7 @@ class AnswerCutter:
         if len(self._rest) < PIECE_BYTES or not self._cuttable:
             return None
         first = self._rest.find(_FIRST_SAMPLE, 0, PIECE_BYTES)
-        if first < 0:
+        if first < 0 or not _is(_LABELS, self._rest[:first] + b"}}"):
             return None
         end = self._rest.find(_LAST_SAMPLE, first)
         last = self._rest.rfind(_NEXT_SAMPLE, first, len(self._rest) if end < 0 else end)
@@ -87,9 +109,18 @@ class AnswerCutter:
         """Look for the first element, once; an answer without one in its first piece is never cut."""
         if self._cuttable is None:
             first = self._rest.find(_FIRST_ELEMENT)
-            self._cuttable = first >= 0
+            start = first + len(_RESULT)
+            self._cuttable = first >= 0 and _is(_EMPTY_ANSWER, self._rest[:start] + b"]}}")
             if self._cuttable:
-                start = first + len(_FIRST_ELEMENT) - len(_ELEMENT)
                 self._before = bytes(self._rest[:start])
                 del self._rest[:start]
         return self._cuttable
+
+
+def _is(decoder: msgspec.json.Decoder[Any], text: bytes | bytearray) -> bool:
+    """Return whether a text is what a decoder expects."""
+    try:
+        decoder.decode(text)
+    except (msgspec.MsgspecError, ValueError, RecursionError):
+        return False
+    return True

@@ -21,6 +21,17 @@ Row: TypeAlias = tuple[str | None, ...]
 """A text, or None, for each of some fields."""
 Field: TypeAlias = Scalar | list[Scalar] | dict[str, Scalar]
 
+
+class _TextKeys(msgspec.Struct, frozen=True, gc=False):
+    """A map with text keys, whose values are skipped."""
+
+
+_decode_shape: Final = msgspec.msgpack.Decoder(
+    dict[str, _TextKeys | str | int | float | bool | list[msgspec.Raw] | None]
+).decode
+_MAPS: Final = frozenset([*range(0x80, 0x90), 0xDE, 0xDF])
+"""The first bytes of maps."""
+_decode_keys: Final = msgspec.msgpack.Decoder(dict[str | int | float, msgspec.Raw]).decode
 _decode_outline: Final = msgspec.msgpack.Decoder(dict[str, msgspec.Raw]).decode
 _METRIC: Final = msgspec.msgpack.Decoder(dict[str, Field])
 _decode_scalars: Final = msgspec.msgpack.Decoder(dict[str, Scalar]).decode
@@ -57,6 +68,30 @@ def decode_outline(payload: bytes | msgspec.Raw, /) -> dict[str, msgspec.Raw] | 
         return _decode_outline(payload)
     except _FAULTS:
         return None
+
+
+def has_sound_keys(payload: bytes, /) -> bool:
+    """Return whether a payload is a map with text keys, and the maps in it have keys that are text or numbers.
+
+    It walks over the whole payload. Keys further inside are checked when their metric is read, because checking them here
+    would take four times as long.
+    """
+    try:
+        _decode_shape(payload)
+    except _FAULTS:
+        outline = decode_outline(payload)
+        return outline is not None and all(map(_has_sound_keys, outline.values()))
+    return True
+
+
+def _has_sound_keys(raw: msgspec.Raw) -> bool:
+    value = bytes(raw)
+    if value[0] in _MAPS:
+        try:
+            _decode_keys(value)
+        except _FAULTS:
+            return False
+    return True
 
 
 def decode_metrics(payload: bytes, /) -> dict[str, dict[str, Field]] | None:

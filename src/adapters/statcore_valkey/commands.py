@@ -9,8 +9,9 @@ import attrs
 
 from statcore.concurrency import Deadline, in_turns
 from statcore.errors import ProtocolError, StatcoreError, UnavailableError
-from statcore_valkey.error_mapping import WrongTypeError, describe
+from statcore_valkey.error_mapping import LongReplyError, OversizedValueError, WrongTypeError, describe
 from statcore_valkey.node import Command, Node
+from statcore_valkey.options import DEFAULTS
 
 KEYS_PER_COMMAND: Final = 1_000
 """The most keys of one command: one or two milliseconds of work between turns of the event loop."""
@@ -37,22 +38,48 @@ class Work(Protocol):
 class ReadValues:
     """Reads the values of keys.
 
-    An answer is the value, None for a key that does not exist, or `WrongTypeError` for a key that holds another type.
+    An answer is the value, None for a key that does not exist, `WrongTypeError` for a key that holds another type, or
+    `OversizedValueError` for a value that is too long to be read. Lengths are read only after a node has refused to read a
+    value, which takes three more exchanges.
 
     Args:
         keys: the key at each position.
         is_dated: whether an answer is a pair of the remaining time to live in milliseconds, as PTTL gives it, and
             the value.
+        max_entry_bytes: the most bytes of a value, once lengths are read.
         checks_types: whether keys without a value are checked for another type, which may take a second exchange.
     """
 
     keys: Sequence[str]
     is_dated: bool = False
+    max_entry_bytes: int = DEFAULTS.max_entry_bytes
     checks_types: bool = True
 
     async def __call__(self, node: Node, positions: Sequence[int], /, *, deadline: Deadline) -> list[Any]:
         """Return the value of the key at each position."""
         keys = self.keys if len(positions) == len(self.keys) else [self.keys[position] for position in positions]
+        try:
+            return await self._read(node, keys, deadline)
+        except LongReplyError:
+            return await self._read_short(node, keys, deadline)
+
+    async def _read_short(self, node: Node, keys: Sequence[str], deadline: Deadline) -> list[Any]:
+        """Read after the lengths of all values are known, and only the values that are short enough."""
+        oversized: dict[int, OversizedValueError] = {}
+        kinds = await node.exchange([("TYPE", key) for key in keys], deadline=deadline)
+        # On a server that is not part of a cluster, STRLEN of another type would fail the exchange.
+        strings = [position for position, kind in enumerate(kinds) if kind == b"string"]
+        lengths = await node.exchange([("STRLEN", keys[position]) for position in strings], deadline=deadline)
+        for position, length in zip(strings, lengths, strict=True):
+            if isinstance(length, int) and length > self.max_entry_bytes:
+                oversized[position] = OversizedValueError(
+                    keys[position], length=length, max_entry_bytes=self.max_entry_bytes
+                )
+        short = [key for position, key in enumerate(keys) if position not in oversized]
+        values = iter(await self._read(node, short, deadline) if short else [])
+        return [oversized[position] if position in oversized else next(values) for position in range(len(keys))]
+
+    async def _read(self, node: Node, keys: Sequence[str], deadline: Deadline) -> list[Any]:
         read = self._read_each if node.is_cluster else self._read_many
         values, ttls_ms = await read(node, keys, deadline)
         if not self.is_dated:

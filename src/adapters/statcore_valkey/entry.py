@@ -19,6 +19,7 @@ from statcore_valkey.codec import (
     decode_values,
     encode_values,
     has_extension,
+    has_sound_keys,
     hide_fields,
     refuse,
     row_decoder,
@@ -163,8 +164,7 @@ def read_metrics(payload: bytes, /, *, key: str) -> StoredEntry:
     Raises:
         MalformedEntryError: the payload is not a map of metrics.
     """
-    # The outline is built for the check, and again when the entry is read: keeping it would double the memory.
-    if has_extension(payload) or decode_outline(payload) is None:
+    if has_extension(payload) or not has_sound_keys(payload):
         return StoredEntry(decode_eagerly(payload, key=key), key)
     return StoredEntry(payload, key)
 

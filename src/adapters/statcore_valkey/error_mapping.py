@@ -56,6 +56,18 @@ class WrongTypeError(ProtocolError):
         super().__init__(message)
 
 
+class OversizedValueError(ProtocolError):
+    """A key holds more bytes than an entry may have."""
+
+    def __init__(self, key: str, *, length: int, max_entry_bytes: int) -> None:
+        """Say which key, and how long its value is."""
+        super().__init__(f"key {key!r} holds {length} bytes, more than max_entry_bytes = {max_entry_bytes}")
+
+
+class LongReplyError(UnavailableError):
+    """A value in a reply is longer than values may be; the connection is closed before the value has arrived."""
+
+
 class RedirectError(UnsupportedError):
     """Another server of the cluster has the key."""
 
@@ -72,7 +84,7 @@ _KNOWN: Final = (
     "AUTH <password> called without any password configured for the default user",
     "has no permissions to run the '[a-z|]{1,32}' command",
     "[Nn]o permissions to access (a key|one of the keys used as arguments)",
-    "unknown command ['`](AUTH|HELLO|SELECT|PING|MGET|PTTL|EXISTS|TYPE|SET|DEL)['`]",
+    "unknown command ['`](AUTH|HELLO|SELECT|PING|MGET|PTTL|EXISTS|TYPE|STRLEN|SET|DEL)['`]",
     "max number of clients reached",
     "Too many connections",
     "DB index is out of range",
@@ -121,7 +133,11 @@ def error_from_reply(text: str, /, *, service: str, user: str) -> StatcoreError:
         user: the name of the ACL user; a message shows no other part of the credentials.
     """
     parse = cast("Callable[[str], Exception]", cast("Any", BaseParser).parse_error)  # it has no types
-    return from_driver(parse(text), service=service, user=user)
+    try:
+        error = parse(text)
+    except Exception as unreadable:  # noqa: BLE001 - the driver cannot read a redirect without a slot or an address
+        error = unreadable
+    return from_driver(error, service=service, user=user)
 
 
 def _failure(error: Exception, *, service: str, user: str) -> StatcoreError:  # noqa: C901, PLR0911, PLR0912 - a branch for each kind
@@ -161,8 +177,8 @@ def _failure(error: Exception, *, service: str, user: str) -> StatcoreError:  # 
 
 
 def is_failure(outcome: object, /) -> bool:
-    """Return whether the outcome for a key says nothing about the key; a key of another type is known."""
-    return isinstance(outcome, StatcoreError) and not isinstance(outcome, WrongTypeError)
+    """Return whether the outcome for a key says nothing about the key, unlike another type or a length that was found."""
+    return isinstance(outcome, StatcoreError) and not isinstance(outcome, WrongTypeError | OversizedValueError)
 
 
 def describe(error: Exception) -> str:

@@ -42,7 +42,9 @@ class ValkeyOptions:
         ages: read the age of every entry even without `freshness_s`, and mark entries of unknown age *undated*.
         agent_interval_s: the collection interval that the agents are configured with, in seconds; without it the age of
             their entries is unknown.
-        max_entry_bytes: larger entries are not decoded but reported as *oversized*.
+        max_entry_bytes: larger entries are not decoded but reported as *oversized*. If such an entry has more than 1 MiB,
+            the connection is closed before it has arrived, and the other entries are read again; this does not apply to
+            clients that are handed in.
         read_from_replicas: read from replicas where a cluster or sentinels have any. A replica may be behind its primary by
             the time that replication takes, or by more while its link is down; the ages of entries show it. A key that a
             replica does not have is read from the primary. So are the keys of a replica that fails or takes longer than a

@@ -7,10 +7,11 @@ from collections.abc import Mapping, Sequence
 from functools import partial
 from ssl import SSLContext
 from types import SimpleNamespace
-from typing import Any, Final, Self
+from typing import Any, Final, Literal, Self, cast
 from urllib.parse import unquote, urlsplit
 
 import attrs
+from redis._parsers import _AsyncHiredisParser  # pyright: ignore[reportPrivateUsage]
 from redis.asyncio import ConnectionPool
 from redis.asyncio.connection import SSLConnection, UnixDomainSocketConnection
 from redis.asyncio.retry import Retry
@@ -20,6 +21,7 @@ from redis.credentials import CredentialProvider
 from statcore.errors import InputError
 from statcore_connection.files import FileValue, read_secret
 from statcore_connection.tls import tls_context
+from statcore_valkey.error_mapping import LongReplyError
 from statcore_valkey.options import ValkeyOptions
 from statcore_valkey.slot_map import Address
 
@@ -27,6 +29,10 @@ PORT: Final = 6379
 SENTINEL_PORT: Final = 26379
 _SCHEMES: Final = {"valkey": False, "redis": False, "valkeys": True, "rediss": True, "unix": False}
 _MANY: Final = ("cluster", "sentinel")
+_LONGEST_VALUE: Final = 2**20
+"""Shorter values are read even if entries may not be as long, since reading the other values again would cost more."""
+_BESIDE_A_VALUE: Final = 4_096
+"""More bytes than the buffer of the parser holds beside a value: its length, and the end of values that are parsed."""
 _USER: Final = "[user:password@]"
 _DATABASE: Final = re.compile("[0-9]{0,5}")
 _TLS_FILES: Final = ("tls_ca_file", "tls_cert_file", "tls_key_file")
@@ -83,7 +89,7 @@ class ServerUrl:
         is_socket = parts.scheme == "unix"
         place = parts.path if is_socket else parts.hostname
         database = "" if is_socket else parts.path.strip("/")
-        is_two_places = is_socket and parts.hostname is not None
+        is_two_places = is_socket and bool(parts.netloc.rpartition("@")[2])  # a port may be the beginning of a password
         if parts.scheme not in _SCHEMES or not (place and port) or is_two_places or not _DATABASE.fullmatch(database):
             raise InputError(f"the URL of the Valkey store cannot be used; {_FORM}")
         if parts.query or parts.fragment:
@@ -189,6 +195,7 @@ def driver_settings(options: ValkeyOptions) -> dict[str, Any]:
         "socket_timeout": None,  # the call has a deadline; the driver's own time-out also costs a task for every write
         "socket_connect_timeout": options.timeout_s,
         "retry": Retry(NoBackoff(), 0),  # `Keyspace` retries
+        "parser_class": partial(BoundedParser, max_value_bytes=max(options.max_entry_bytes, _LONGEST_VALUE)),
     }
 
 
@@ -219,6 +226,31 @@ def _refuse_options(options: ValkeyOptions, names: Sequence[str], needed: str) -
     for name in names:
         if getattr(options, name) is not None:
             raise InputError(f"{name} needs {needed}")
+
+
+class BoundedParser(_AsyncHiredisParser):
+    """A parser of the driver that stops reading when its buffer holds a part of a value that is too long.
+
+    Args:
+        socket_read_size: how many bytes are read at once.
+        max_value_bytes: the most bytes of a value.
+    """
+
+    def __init__(self, socket_read_size: int, *, max_value_bytes: int) -> None:
+        """Start without a connection."""
+        super().__init__(socket_read_size=socket_read_size)
+        self._max_buffered = max_value_bytes + _BESIDE_A_VALUE
+
+    async def read_from_socket(self) -> Literal[True]:
+        """Read more of the answers; the driver calls this after it has parsed every complete value.
+
+        Raises:
+            LongReplyError: the buffer holds the beginning of a value that is too long.
+        """
+        if cast("Any", self._reader).len() > self._max_buffered:
+            raise LongReplyError("a value is too long to be read")
+        await super().read_from_socket()  # type: ignore[no-untyped-call]
+        return True
 
 
 class RereadingTlsConnection(SSLConnection):

@@ -29,7 +29,7 @@ from statcore_valkey.codec import decode_count
 from statcore_valkey.commands import ReadValues
 from statcore_valkey.databases import Client, DatabasePair
 from statcore_valkey.entry import read_agent, read_metrics, row_reader
-from statcore_valkey.error_mapping import is_failure
+from statcore_valkey.error_mapping import OversizedValueError, is_failure
 from statcore_valkey.fan_out import Unsynced
 from statcore_valkey.keyspace import Keyspace
 from statcore_valkey.options import DEFAULTS, ValkeyOptions
@@ -217,10 +217,11 @@ class _BatchReader:
     ) -> None:
         """Read entries from keys that expire `ttl_s` seconds after each write; None where this time is not known."""
         is_dated = self.options.ages or self.options.freshness_s is not None
-        outcomes = await self.keyspace.fan_out(keys, ReadValues(keys, is_dated=is_dated), deadline=self.deadline)
+        limit = self.options.max_entry_bytes
+        work = ReadValues(keys, is_dated=is_dated, max_entry_bytes=limit)
+        outcomes = await self.keyspace.fan_out(keys, work, deadline=self.deadline)
         ttls_ms: dict[int, int] = {}
         checked_bytes = 0
-        limit = self.options.max_entry_bytes
         entries = self.entries
         for key, outcome in zip(keys, outcomes, strict=True):
             payload: bytes
@@ -235,7 +236,7 @@ class _BatchReader:
                 continue
             entry: Entry | None = None
             if len(payload) > limit:
-                self._refuse_size(key, len(payload))
+                self._refuse_outcome(key, OversizedValueError(key, length=len(payload), max_entry_bytes=limit))
             else:
                 try:
                     entry = read(payload, key=key)
@@ -254,7 +255,8 @@ class _BatchReader:
     async def add_activity(self, pairs: Sequence[tuple[str, str]]) -> None:
         """Read the request count and last response time of sessions from pairs of keys."""
         keys = [key for pair in pairs for key in pair]
-        outcomes = await self.keyspace.fan_out(keys, ReadValues(keys, checks_types=False), deadline=self.deadline)
+        work = ReadValues(keys, max_entry_bytes=self.options.max_entry_bytes, checks_types=False)
+        outcomes = await self.keyspace.fan_out(keys, work, deadline=self.deadline)
         failures = any(map(is_failure, outcomes))
         async for positions in in_turns(range(len(pairs))):
             for position in positions:
@@ -273,17 +275,14 @@ class _BatchReader:
         return StatisticsBatch(self.entries, problems=self.problems, ages_s=self.ages_s)
 
     def _refuse_outcome(self, key: str, outcome: StatcoreError | Unsynced) -> None:
-        """Note the problem of the next entry, which was not read, or may be missing only on a new primary."""
+        """Note the problem of the next entry, which was not read, is too large, or may be missing only on a new primary."""
         kind, message = ProblemKind.UNAVAILABLE, str(outcome)
         if isinstance(outcome, Unsynced):
             kind = ProblemKind.INCOMPLETE
             message = f"key {key!r} is missing, but {outcome.service} took over a short time ago; it may not have all keys"
+        elif isinstance(outcome, OversizedValueError):
+            kind = ProblemKind.OVERSIZED
         self.problems[len(self.entries)] = Problem(kind, message=message, key=key)
-
-    def _refuse_size(self, key: str, length: int) -> None:
-        """Note the problem of the next entry, which is too large."""
-        message = f"key {key!r} holds {length} bytes, more than max_entry_bytes = {self.options.max_entry_bytes}"
-        self.problems[len(self.entries)] = Problem(ProblemKind.OVERSIZED, message=message, key=key)
 
     def _refuse(self, key: str, error: Exception) -> None:
         """Note the problem of the next entry, which cannot be decoded."""

@@ -182,6 +182,8 @@ async def test_the_adapter_of_the_scheme_is_opened_and_closed_once(
         ("", InputError, r"_url is not set"),
         ("secret", InputError, r"_url has no scheme such as valkey:// or http://$"),
         ("127.0.0.1:6379", InputError, r"_url has no scheme such as valkey:// or http://$"),
+        ("//[secret:6379", InputError, r"_url has no scheme such as valkey:// or http://$"),
+        ("//secret\uff1a:6379", InputError, r"_url has no scheme such as valkey:// or http://$"),
         ("unknown://secret", InputError, r"there is no [a-z ]+ unknown:; known are: .*good:"),
         ("away://secret", UnavailableError, "^nobody there$"),
         (

@@ -18,7 +18,7 @@ import pytest
 from statcore.errors import InputError, MalformedEntryError
 from statcore_valkey import entry as entry_module
 from statcore_valkey.codec import decode_metric, encode_map
-from statcore_valkey.entry import StoredEntry, read_agent, read_metrics
+from statcore_valkey.entry import StoredEntry, read_agent, read_metrics, row_reader
 
 KEY = "6f1b3c9e-0a52-4a57-9d3e-0c8f8f0e9b11"
 MEM = {"current": "1024", "capacity": None, "pct": "0.00", "unit_hint": "bytes", "stats.max": "2048", "stats.version": 2}
@@ -137,6 +137,22 @@ def test_a_malformed_metric_raises_when_it_is_read(read: StoredEntry) -> None:
     assert (KEY, "io_read") == (error.value.key, error.value.metric)
     assert MEM == read["mem"]
     assert CPU == read["cpu_util"]
+
+
+@pytest.mark.parametrize("key", [b"\x90", b"\x91\x01", b"\xdc\x00\x00", b"\x80", b"\x81\xa1a\x01"], ids=bytes.hex)
+def test_no_array_and_no_map_is_a_key(key: bytes) -> None:
+    """An entry with such a name of a metric or a field is malformed; with one further inside, its metric is malformed."""
+    odd = b"\x81" + key + b"\xa1x"
+    mem, cpu = msgpack.packb("mem"), msgpack.packb("cpu_util")
+    for payload in (odd, b"\x82" + cpu + msgpack.packb(CPU) + mem + odd, b"\x82" + cpu + b"\x05" + mem + odd):
+        for read in (read_metrics, row_reader(("mem.current",))):
+            with pytest.raises(MalformedEntryError, match=KEY):
+                read(payload, key=KEY)
+    for inner in (odd, b"\x91" + odd, b"\x81\xa1y" + odd):
+        deep = read_metrics(b"\x82" + cpu + msgpack.packb(CPU) + mem + b"\x81\xa1z" + inner, key=KEY)
+        assert CPU == deep["cpu_util"]
+        with pytest.raises(MalformedEntryError, match="'mem'"):
+            deep["mem"]
 
 
 def test_a_malformed_metric_raises_where_all_are_read() -> None:

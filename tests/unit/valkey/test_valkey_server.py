@@ -62,7 +62,13 @@ def test_a_url_has_address_and_user(url: str, server: ServerUrl) -> None:
     "url",
     [
         *("", "valkey:", "valkey://", "valkey://:6379", "valkey:///0", "http://store", "store:6379", "unix://"),
-        *("unix://store", "unix://tmp/store.sock", "valkey://me:hunter2\udc80@store", "valkey://store:port"),
+        *(
+            "unix://store",
+            "unix://tmp/store.sock",
+            "unix://:9/hunter2@/run/a",
+            "valkey://me:hunter2\udc80@store",
+            "valkey://store:port",
+        ),
         *("valkey://store:0", "valkey+cluster://a,b:0", "valkey+sentinel://a:0/m"),
         *("valkey://store:70000", "valkey://store/zero", "valkey://store/1/2", "valkey://[::1"),
         *("valkey://me:hunter2/x@store", "valkey://me:hunter2@store/hunter2", "valkey://me:hunter2#@store"),
