@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
-from typing import Annotated, Final, Generic, TypeAlias, TypeVar, cast
+from typing import Annotated, Any, Final, Generic, TypeAlias, TypeVar, cast
 
 import attrs
 import strawberry
-from graphql import FieldNode, FragmentSpreadNode, InlineFragmentNode
+from graphql import FieldNode, FragmentSpreadNode, GraphQLResolveInfo, InlineFragmentNode
 from strawberry.scalars import JSON
 
 from statcore.concurrency import in_turns
@@ -338,7 +338,8 @@ class _PageArguments:
 
 def _selects(info: _Info, name: str) -> bool:
     """Return whether the query selects a field of the object that is resolved now, by itself or in a fragment."""
-    resolved = info._raw_info  # noqa: SLF001 - its public form takes exponential time for fragments that spread others twice
+    # The public form takes exponential time for fragments that spread others twice.
+    resolved: GraphQLResolveInfo[GraphQueryContext] = cast("Any", info)._raw_info  # noqa: SLF001
     pending = [node.selection_set for node in resolved.field_nodes]
     spread: set[str] = set()
     while pending:
