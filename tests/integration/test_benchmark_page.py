@@ -24,9 +24,9 @@ async def test_page_is_measured_while_agents_write(
     report = Report(console=Console(quiet=True))
     await page.measure(report, tmp_path, repeats=1)
     of_page, of_service, memory = report.tables
-    loads, scrolling, jumps, refresh = (row.figures for row in of_page.rows)
-    assert 0 < loads["rows p50 ms"]
+    first_load, loads, scrolling, jumps, refresh = (row.figures for row in of_page.rows)
+    assert 0 < min(first_load["rows p50 ms"], loads["rows p50 ms"])
     assert 0 < jumps["rows worst ms"]
-    assert [True] * 4 == ["longest task ms" in phase for phase in (loads, scrolling, jumps, refresh)]
-    assert [True] * 4 == [row.figures["requests"] > 0 and row.figures["longest turn ms"] > 0 for row in of_service.rows]
+    assert [True] * 5 == ["longest task ms" in phase for phase in (first_load, loads, scrolling, jumps, refresh)]
+    assert [True] * 5 == [row.figures["requests"] > 0 and row.figures["longest turn ms"] > 0 for row in of_service.rows]
     assert [True] * 4 == [row.figures["ratio"] > 0 for row in memory.rows]
