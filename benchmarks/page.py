@@ -114,7 +114,7 @@ class Memory:
 
 
 async def measure(report: Report, scratch: Path, *, repeats: int) -> None:
-    """Measure and print three tables; each repeat is a load, and a minute of refresh after the first minute."""
+    """Measure and print three tables; each repeat is one more load, and one more minute of refresh, after the first."""
     from tests.support.browser import running_chromium  # noqa: PLC0415 - other benchmarks need no Playwright
 
     chromium = find_program("chromium", "chromium-browser", "google-chrome")

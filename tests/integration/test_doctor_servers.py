@@ -121,7 +121,7 @@ def test_missing_permissions_are_found(valkey: Server, tmp_path: Path) -> None:
     assert 1 == status
     assert ("ok", "wrong") == (found["store"].status, found["store reading"].status)
     _, _, refused = found["store reading"].detail.partition(": ")
-    assert "MGET of endpoints, MGET of replicas, EXISTS" == refused
+    assert "MGET of endpoints, MGET of replicas, EXISTS, STRLEN (large entries)" == refused
 
 
 def test_the_activity_of_sessions_is_checked_too(valkey: Server, tmp_path: Path) -> None:

@@ -90,6 +90,7 @@ def _reads(node: Node) -> Iterator[tuple[str, Command]]:
     yield "PTTL (ages)", ("PTTL", _NO_ID)
     yield "EXISTS", ("EXISTS", _NO_ID)
     yield "TYPE", ("TYPE", _NO_ID)
+    yield "STRLEN (large entries)", ("STRLEN", _NO_ID)
     if node.is_cluster:
         yield "ASKING (while slots move)", ("ASKING",)
         yield "CLUSTER SLOTS", ("CLUSTER", "SLOTS")
