@@ -8,6 +8,7 @@ from contextlib import aclosing
 from pathlib import Path
 from typing import TypeAlias
 
+import attrs
 import pytest
 from tests.support.cancelling import cancelled_after, expect_count
 from tests.support.polling import until
@@ -223,6 +224,32 @@ async def test_a_refused_user_is_named_but_not_the_password(tmp_path: Path, secu
             with pytest.raises(AccessDeniedError, match="watcher" if wrong == "sentinel" else "statcore") as error:
                 await store.fetch_kernel_statistics(["a"])
     assert "hunter2" not in str(error.value)
+
+
+async def test_a_rotated_password_of_the_sentinels_is_used_by_new_connections(tmp_path: Path, security: Security) -> None:
+    """A writer finds the new primary through sentinels that have refused its old password."""
+    password = tmp_path / "password"
+    password.write_text(WATCHER.password)
+    options = attrs.evolve(
+        PATIENT,
+        tls_ca_file=str(security.ca_file),
+        sentinel_username=WATCHER.name,
+        sentinel_password_file=str(password),
+    )
+    with running_sentinels(tmp_path, replicas=1, sentinels=1, security=security) as sentinels:
+        (sentinel,) = sentinels.sentinels
+        async with aclosing(ValkeyStatisticsSink.from_url(sentinels.url, options=options)) as sink:
+            await sink.store_container_count("i-1", 1)
+            sentinel.command("ACL", "SETUSER", WATCHER.name, "resetpass", ">hunter2")
+            sentinel.command("CLIENT", "KILL", "TYPE", "NORMAL", "SKIPME", "YES")
+            await asyncio.to_thread(sentinels.fail_over)
+            await asyncio.to_thread(sentinels.wait_until_whole)
+            async with asyncio.timeout(ENOUGH_S):
+                with pytest.raises(AccessDeniedError, match=WATCHER.name):
+                    await sink.store_container_count("i-1", 2)
+                password.write_text("hunter2")
+                await sink.store_container_count("i-1", 3)
+        assert b"3" == sentinels.primary.command("GET", "container_count.i-1")
 
 
 @pytest.fixture

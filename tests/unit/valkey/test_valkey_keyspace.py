@@ -262,6 +262,25 @@ async def test_all_servers_down_is_an_error_of_the_call() -> None:
         await _ping(servers.keyspace(TWO))
 
 
+async def test_a_refused_search_ends_calls_to_servers_that_fail() -> None:
+    """Another attempt would find no other server. A search that was refused before the call does not count."""
+    servers = Servers(owners=TWO, values=VALUES, faults=dict.fromkeys((FIRST, SECOND), "down"))
+    servers.refusal = AccessDeniedError("the servers refused the user watcher")
+    keyspace = servers.keyspace(TWO)
+    for call in (read(keyspace, KEYS), _ping(keyspace)):
+        with pytest.raises(AccessDeniedError, match="watcher"):
+            await call
+    servers.refusal, exchanges = None, servers.exchanges
+    for again in (read(keyspace, KEYS), _ping(keyspace)):
+        servers.faults |= {FIRST: "down", SECOND: "down"}
+        task = asyncio.create_task(again)
+        while exchanges == servers.exchanges:  # noqa: ASYNC110 - the servers tell nobody
+            await asyncio.sleep(0)
+        servers.faults.clear()
+        assert await task in (list(VALUES.values()), None)
+        exchanges = servers.exchanges
+
+
 async def test_slots_without_an_owner_cost_their_own_keys() -> None:
     """The other keys are right."""
     partial = SlotMap(TWO.ranges[1:])
