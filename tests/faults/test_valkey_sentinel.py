@@ -16,7 +16,7 @@ from tests.support.valkey_nodes import WATCHER, Security, ValkeyNode
 from tests.support.valkey_readers import CALLERS, Readers, metrics, numbered, payloads
 from tests.support.valkey_topologies import MASTER, ValkeySentinels, running_sentinels
 
-from statcore.errors import AccessDeniedError, StatcoreError, TimedOutError, UnavailableError
+from statcore.errors import AccessDeniedError, ClosedError, StatcoreError, TimedOutError, UnavailableError
 from statcore.model import MetricValue, ProblemKind
 from statcore.testing.servers import LOOPBACK
 from statcore_valkey import ValkeyOptions, ValkeyStatistics, ValkeyStatisticsSink, discovery
@@ -250,6 +250,19 @@ async def test_a_rotated_password_of_the_sentinels_is_used_by_new_connections(tm
                 password.write_text("hunter2")
                 await sink.store_container_count("i-1", 3)
         assert b"3" == sentinels.primary.command("GET", "container_count.i-1")
+
+
+async def test_calls_in_a_second_loop_raise_and_the_first_loop_goes_on(sentinels: ValkeySentinels) -> None:
+    """A call in another event loop raises at once, before and after the primary is known, and harms nothing."""
+    ids = plant(sentinels, 1)
+    async with aclosing(ValkeyStatistics.from_url(sentinels.url, options=PATIENT)) as store, asyncio.timeout(ENOUGH_S):
+        first = asyncio.create_task(store.fetch_kernel_statistics(ids))
+        await asyncio.sleep(0)
+        for _ in range(2):
+            with pytest.raises(ClosedError, match="another event loop"):
+                await asyncio.to_thread(asyncio.run, store.fetch_kernel_statistics(ids))
+            assert [metrics(0)] == list(await first)
+            assert [metrics(0)] == list(await store.fetch_kernel_statistics(ids))
 
 
 @pytest.fixture
