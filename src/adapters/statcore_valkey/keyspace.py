@@ -231,11 +231,9 @@ class Keyspace:
                 has_failed = True
                 self.discovery.search()
                 deadline.failure = refusal or error
-                if refusal is None:
-                    raise
-            else:
-                return
-            raise refusal
+                if refusal is not None:
+                    raise refusal from error
+                raise
 
         self.lifetime.check(self.name)
         await repeated(attempt, deadline)
