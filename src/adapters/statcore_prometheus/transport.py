@@ -183,6 +183,7 @@ class Transport:
             timeout_s = deadline.remaining_s() / (count - number)
             is_last = number == count - 1
             server = self._servers[position]
+            late = TimedOutError(f"{server}: no answer within {timeout_s:.3g} s", timeout_s=timeout_s)
             try:
                 if is_last:  # it has all of the remaining time
                     answer = await self._try_server(position, request, new_reader, timeout_s)
@@ -191,7 +192,11 @@ class Transport:
                         answer = await self._try_server(position, request, new_reader, timeout_s)
                 self._check_complete(answer, request)
             except TimeoutError:
-                failures.append(TimedOutError(f"{server}: no answer within {timeout_s:.3g} s", timeout_s=timeout_s))
+                failures.append(late)
+            except asyncio.CancelledError:
+                if deadline.is_over and not all(isinstance(failure, TimedOutError) for failure in failures):
+                    deadline.failure = _combined([*failures, late], self._servers)  # says more than that the time is up
+                raise
             except StatcoreError as error:
                 if isinstance(error, _FINAL):
                     raise
