@@ -22,7 +22,7 @@ from statcore_cli.command_line import setting_options
 from statcore_cli.event_loop import stop_on_signals
 from statcore_cli.serve_settings import ServeSettings, serve_options
 from statcore_cli.settings import CliSettings, errors_prefixed_with
-from statcore_cli.standard_output import plugin_code
+from statcore_cli.standard_output import guarded, plugin_code, take_back
 from statcore_web import Tokens, attach, log_handler
 from statcore_web.admission import AdmissionRows
 from statcore_web.browsers import LOOPBACK_HOSTS, BrowserRules
@@ -123,6 +123,7 @@ async def _serve(context: CommandContext, serve: ServeSettings, listener: socket
 
 
 def _print_line(text: str) -> None:
+    take_back()
     click.echo(text)
     sys.stdout.flush()
 
@@ -130,7 +131,8 @@ def _print_line(text: str) -> None:
 def _run_worker(settings: CliSettings, serve: ServeSettings, worker: Worker) -> None:
     _start_log(serve)
     try:
-        asyncio.run(_serve_in_worker(CommandContext.discover(settings), serve, worker))
+        with guarded(), plugin_code():
+            asyncio.run(_serve_in_worker(CommandContext.discover(settings), serve, worker))
     except StatcoreError as error:
         _logger.error("%s", error)  # noqa: TRY400 - a message of statcore says all that there is to know
         sys.exit(1)
