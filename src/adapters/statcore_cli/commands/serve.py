@@ -113,7 +113,15 @@ async def _serve(context: CommandContext, serve: ServeSettings, listener: socket
         tls = serve.tls()
         async with _application(context, serve, listener) as app:
             if serve.workers == 1:
-                await serve_until_stopped(app, listener, stop, tls=tls, drain_s=serve.drain_s, announce=announce)
+                await serve_until_stopped(
+                    app,
+                    listener,
+                    stop,
+                    tls=tls,
+                    drain_s=serve.drain_s,
+                    announce=announce,
+                    read_s=serve.limits.request_s,
+                )
                 return
         # The certificate was read and the application opened: a setting that cannot be used is reported once.
         run_worker = partial(_run_worker, context.settings, serve)
@@ -148,7 +156,15 @@ async def _serve_in_worker(context: CommandContext, serve: ServeSettings, worker
     with stop_on_signals() as stop:
         worker.stop_with_parent(stop)
         async with _application(context, serve, worker.listener, admission_rows=worker.rows) as app:
-            await serve_until_stopped(app, worker.listener, stop, tls=serve.tls(), drain_s=serve.drain_s, announce=announce)
+            await serve_until_stopped(
+                app,
+                worker.listener,
+                stop,
+                tls=serve.tls(),
+                drain_s=serve.drain_s,
+                announce=announce,
+                read_s=serve.limits.request_s,
+            )
 
 
 @asynccontextmanager
