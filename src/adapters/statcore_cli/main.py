@@ -61,5 +61,11 @@ def _run() -> None:
         from statcore.errors import MissingExtraError  # noqa: PLC0415 - slower to import than everything else here
 
         sys.exit(f"statcore: {MissingExtraError('cli', module=error.name)}")
-    with guarded():
-        cli(prog_name="statcore")
+    try:
+        with guarded():
+            cli(prog_name="statcore")
+    finally:
+        try:
+            sys.stderr.flush()
+        except OSError:  # a full disk or a closed pipe: the buffer must not fail again at exit, and change the exit code
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stderr.fileno())

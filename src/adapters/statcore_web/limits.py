@@ -29,7 +29,8 @@ class Limits:
         ids: how many objects and ids a query may list and load, counted together.
         points: how many points each series of an answer may have.
         concurrent_requests: how many requests of one token, or of all callers without one, may run at once.
-        request_s: how long a request may take, in seconds.
+        request_s: how long a request may take, its body included, in seconds. In `statcore serve`, a client must also read
+            64 KiB a second of a response that waits for it, measured over this time.
 
     Raises:
         InputError: a limit cannot be used; the message names it.
