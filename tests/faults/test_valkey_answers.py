@@ -165,6 +165,15 @@ async def test_an_answer_that_cannot_be_parsed_is_an_error_of_ours(fake_valkey: 
                 await call
 
 
+@pytest.mark.parametrize("answer", [b"*1\r\n$4\r\nnone\r\n", b":1\r\n", b"$-1\r\n"])
+async def test_a_type_that_is_no_type_is_a_protocol_error(fake_valkey: Callable[..., Any], answer: bytes) -> None:
+    """A list, a number or nothing in place of a type says nothing about the key."""
+    url = await fake_valkey({b"MGET": [b"*1\r\n$-1\r\n"], b"EXISTS": [b":1\r\n"], b"TYPE": [answer]})
+    async with aclosing(ValkeyStatistics.from_url(url)) as store:
+        with pytest.raises(ProtocolError, match="not a type"):
+            await store.fetch_kernel_statistics([KERNEL])
+
+
 async def test_a_type_that_is_not_text_costs_its_own_entry_alone(fake_valkey: Callable[..., Any]) -> None:
     """That key is unavailable; the other key is read."""
     url = await fake_valkey(
