@@ -95,6 +95,16 @@ async def test_an_error_among_many_answers_leaves_none_behind(fake_valkey: Start
         assert ([{}, {}], {}) == (list(batch), dict(batch.problems))
 
 
+@pytest.mark.parametrize("extra", [b"+none\r\n", b"$1\r\n\x80\r\n", b"*2\r\n$1"])
+async def test_more_answers_than_questions_are_a_protocol_error(fake_valkey: StartFake, extra: bytes) -> None:
+    """Any of them may be the answer too many, so none is believed; the next answer is read correctly."""
+    url = await fake_valkey({b"MGET": [GOOD + extra, GOOD]})
+    async with aclosing(ValkeyStatistics.from_url(url)) as store:
+        with pytest.raises(ProtocolError, match="more than"):
+            await store.fetch_kernel_statistics(IDS)
+        assert [{}, {}] == list(await store.fetch_kernel_statistics(IDS))
+
+
 async def test_an_entry_written_while_it_is_looked_at_is_fresh(fake_valkey: StartFake) -> None:
     """The key did not exist when its time to live was read, and did when its value was read."""
     url = await fake_valkey({b"PTTL": [b":-2\r\n"], b"MGET": [GOOD]})
