@@ -104,8 +104,7 @@ class StoreScenario:
         patient = ValkeyOptions(timeout_s=4.0, pool_size=3, max_entry_bytes=MAX_ENTRY_BYTES)
         hasty = attrs.evolve(patient, timeout_s=0.2, pool_size=2)
         dated = attrs.evolve(patient, timeout_s=1.0, freshness_s=30.0, agent_interval_s=AGENT_INTERVAL_S)
-        patient = attrs.evolve(patient, ages=True, agent_interval_s=AGENT_INTERVAL_S)
-        hosts = attrs.evolve(patient, timeout_s=0.7)
+        hosts = attrs.evolve(patient, timeout_s=0.7, ages=True, agent_interval_s=AGENT_INTERVAL_S)
         driver: dict[str, Any] = {"protocol": 2, "retry": Retry(NoBackoff(), 0), "client_name": HOST}
         clients = [Redis(host="store", db=db, **driver) for db in (0, 2)]
         async with AsyncExitStack() as stack:
@@ -173,7 +172,7 @@ class StoreScenario:
         """Plant payloads and types that are wrong; they stay until the next value is published."""
         random = self.simulation.random
         while self._goes_on():
-            await asyncio.sleep(random.uniform(0.1, 1.0))
+            await asyncio.sleep(random.uniform(0.02, 0.3))
             key = random.choice([*KERNELS, *AGENTS, *SUNK])
             wrong = random.choice(["type", "type", "bytes", "bytes", "length"])
             if wrong == "type":
