@@ -1,0 +1,144 @@
+"""Runs a scenario by a seed, and shows the seed and the last events when it fails."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import os
+import random
+import sys
+import warnings
+from collections import deque
+from collections.abc import Callable, Coroutine, Generator
+from contextlib import contextmanager
+from random import Random
+from typing import Any, Final, TypeVar
+
+import attrs
+
+from statcore.testing.expectations import expect
+from statcore.testing.simulation.event_loop import NothingLeftError, SimulatedLoop
+from statcore.testing.simulation.network import Network
+
+_KEPT_EVENTS: Final = 40
+_SETTLE_S: Final = 0.01
+_SETTLINGS: Final = 100
+_LONGEST_S: Final = 7 * 86_400.0
+TRACE: Final = "SIMULATION_TRACE"
+"""With this environment variable, every event is written to standard error when it happens."""
+
+_Result = TypeVar("_Result")
+
+
+@attrs.frozen(eq=False)
+class Simulation:
+    """What a scenario gets.
+
+    Attributes:
+        network: the hosts and their connections.
+        random: chooses what happens; nothing else may, so that a seed is one run.
+        record: keeps a line about an event, shown when the run fails.
+    """
+
+    network: Network
+    random: Random
+    record: Callable[[str], None]
+
+
+def simulate(scenario: Callable[[Simulation], Coroutine[Any, Any, _Result]], *, seed: int) -> _Result:
+    """Run a scenario in a `SimulatedLoop` and return its result; the same seed makes the same run in every process.
+
+    Args:
+        scenario: starts its servers and clients, and closes both before it returns.
+        seed: chooses everything that is left to chance, also by the module `random`.
+
+    Raises:
+        AssertionError: the scenario left a task, a connection of a client or a warning, an error was logged by the event
+            loop, or nothing could happen any more.
+        Exception: an error of the scenario. Each has a note with the seed and the last events.
+    """
+    events: deque[str] = deque(maxlen=_KEPT_EVENTS)
+    is_traced = bool(os.environ.get(TRACE))
+
+    def keep(time_s: float, event: str) -> None:
+        line = f"{time_s:14.6f}  {event}"
+        events.append(line)
+        if is_traced:
+            sys.stderr.write(f"{line}\n")
+
+    source = Random(seed)  # noqa: S311 - a seed, no secret
+    network = Network(source, keep)
+    simulation = Simulation(network, source, network.record)
+    try:
+        with _own_chance(seed), _strict_warnings():
+            return _run(scenario, simulation)
+    except BaseException as error:
+        error.add_note("\n".join([f"seed {seed}; {TRACE}=1 shows every event; the last ones:", *events]))
+        raise
+
+
+def _run(scenario: Callable[[Simulation], Coroutine[Any, Any, _Result]], simulation: Simulation) -> _Result:
+    network = simulation.network
+    errors: list[str] = []
+    with asyncio.Runner(loop_factory=lambda: SimulatedLoop(network)) as runner:
+        loop = runner.get_loop()
+        loop.set_exception_handler(lambda _, context: errors.append(f"{context['message']}: {context.get('exception')!r}"))
+
+        async def run() -> _Result:
+            timer = asyncio.timeout(_LONGEST_S)
+            try:
+                async with timer:
+                    result = await scenario(simulation)
+                await _expect_nothing_left(network)
+            except TimeoutError as error:
+                if timer.expired():
+                    raise NothingLeftError("a task still waits after a week of simulated time") from error
+                raise
+            finally:
+                for connection in network.ends():
+                    connection.abort()
+            return result
+
+        result = runner.run(run())
+        gc.collect()  # calls `__del__` of what was dropped, while its warnings are errors
+    expect([], errors, "errors that the event loop logged")
+    return result
+
+
+async def _expect_nothing_left(network: Network) -> None:
+    left = [end for end in network.ends() if end.is_client]
+    expect([], left, "connections that are left open")
+    for _ in range(_SETTLINGS):
+        if not list(network.ends()):
+            break
+        await network.settle()
+        await asyncio.sleep(_SETTLE_S)  # servers see the end of their connections
+    left = list(network.ends())
+    expect([], left, "connections that servers keep when their clients are gone")
+    tasks = [task for task in asyncio.all_tasks() if task is not asyncio.current_task()]
+    expect([], tasks, "tasks that are left")
+
+
+@contextmanager
+def _own_chance(seed: int) -> Generator[None]:
+    """Seed the module `random`, and keep the garbage collector from choosing moments of its own."""
+    state, had_collector = random.getstate(), gc.isenabled()
+    random.seed(seed)
+    gc.disable()
+    gc.freeze()  # so that the collection at the end looks only at objects of this run
+    try:
+        yield
+    finally:
+        gc.unfreeze()
+        random.setstate(state)
+        if had_collector:
+            gc.enable()
+
+
+@contextmanager
+def _strict_warnings() -> Generator[None]:
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always", ResourceWarning)
+        warnings.simplefilter("always", RuntimeWarning)
+        yield
+    expect([], [str(warning.message) for warning in caught], "warnings")
