@@ -6,6 +6,8 @@ from contextlib import aclosing
 from itertools import pairwise
 
 import pytest
+from tests.simulation.metric_plants import PLANTS, Plant
+from tests.simulation.metrics_scenario import metrics_scenario
 
 from statcore.errors import UnavailableError
 from statcore.testing.simulation import Simulation, simulate
@@ -13,6 +15,8 @@ from statcore.testing.simulation.prometheus import SimulatedPrometheus
 from statcore.testing.simulation.prometheus_faults import TooManyRequests
 from statcore_memory import MemoryMetrics
 from statcore_prometheus import PrometheusClient, PrometheusOptions
+
+_SEEDS_TO_FIND = 60
 
 
 def test_each_server_of_a_pair_gets_the_pause_that_it_asks_for() -> None:
@@ -39,3 +43,18 @@ def test_each_server_of_a_pair_gets_the_pause_that_it_asks_for() -> None:
     assert [1] * 11 == [round(later - earlier) for earlier, later in pairwise(quick)]
     assert [5, 5] == [round(later - earlier) for earlier, later in pairwise(slow)]
     assert all(later - earlier >= 5 for earlier, later in pairwise(slow))
+
+
+@pytest.mark.parametrize("seed", range(24))
+def test_answers_are_right_whatever_fails(seed: int) -> None:
+    """Every sample is that of its series and time, nothing is missing without a word, and everything recovers."""
+    simulate(metrics_scenario, seed=seed)
+
+
+@pytest.mark.parametrize("plant", PLANTS, ids=lambda plant: plant.__name__)
+def test_a_planted_fault_is_found(plant: Plant, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A fault of the adapter fails the scenario with one of the first seeds."""
+    plant(monkeypatch)
+    with pytest.raises(AssertionError):  # noqa: PT012 - one of them raises
+        for seed in range(_SEEDS_TO_FIND):
+            simulate(metrics_scenario, seed=seed)
