@@ -5,10 +5,9 @@ from __future__ import annotations
 import asyncio
 import socket
 from asyncio import base_events
-from collections.abc import Callable, Coroutine
-from contextvars import Context
+from collections.abc import Callable
 from itertools import count
-from typing import Any, Final
+from typing import Any, Final, Self
 
 from statcore.testing.simulation.network import Network, SimulatedServer
 
@@ -20,26 +19,30 @@ class NothingLeftError(AssertionError):
     """All tasks wait, and no timer and no byte on its way will ever wake one."""
 
 
-class _Serial:
-    """Gives each object its number as its hash, so that sets of tasks have the same order in every process."""
+class _Future(asyncio.Future[Any]):
+    """A future whose hash is its number in the loop, so that sets of futures have the same order in every process."""
 
-    _numbers = count()
-
-    def __new__(cls, *_: object, **__: object) -> Any:  # noqa: ANN401 - the class of a future
-        future = super().__new__(cls)
-        future._number = next(_Serial._numbers)
-        return future
+    def __init__(self, loop: SimulatedLoop) -> None:
+        super().__init__(loop=loop)
+        self._number = loop.next_number()
 
     def __hash__(self) -> int:
-        return self._number  # type: ignore[attr-defined, no-any-return]
+        return self._number
 
 
-class _Future(_Serial, asyncio.Future[Any]):
-    """A future with a number."""
+class _Task(asyncio.Task[Any]):
+    """A task whose hash is its number in the loop."""
 
+    _number: int
 
-class _Task(_Serial, asyncio.Task[Any]):
-    """A task with a number."""
+    def __new__(cls, *_: Any, **settings: Any) -> Self:  # noqa: ANN401 - the arguments of any task
+        """Number the task; asyncio asks for its hash already in `__init__`."""
+        task = super().__new__(cls)
+        task._number = settings["loop"].next_number()
+        return task
+
+    def __hash__(self) -> int:
+        return self._number
 
 
 class _Clock:
@@ -77,7 +80,8 @@ class SimulatedLoop(base_events.BaseEventLoop):
         self.network = network
         self._selector = _Clock()
         self._dialled: dict[int, tuple[str, int]] = {}
-        self.set_task_factory(self._new_task)
+        self._numbers = count()
+        self.set_task_factory(_new_task)
         network.attach(self)
 
     def time(self) -> float:
@@ -86,7 +90,11 @@ class SimulatedLoop(base_events.BaseEventLoop):
 
     def create_future(self) -> asyncio.Future[Any]:
         """Return a future."""
-        return _Future(loop=self)
+        return _Future(self)
+
+    def next_number(self) -> int:
+        """Return the number of a new future or task."""
+        return next(self._numbers)
 
     async def getaddrinfo(
         self, host: str | bytes | None, port: str | bytes | int | None, **_: object
@@ -143,13 +151,12 @@ class SimulatedLoop(base_events.BaseEventLoop):
         """Listen on a port of a host."""
         return self.network.host(host).listen(port, protocol_factory)
 
-    def _new_task(
-        self, _: asyncio.AbstractEventLoop, coroutine: Coroutine[Any, Any, Any], context: Context | None = None, **rest: Any
-    ) -> _Task:
-        return _Task(coroutine, loop=self, context=context, **rest)
-
     def _process_events(self, event_list: list[Any]) -> None:
         """Do nothing: bytes arrive by timers."""
 
     def _write_to_self(self) -> None:
         """Do nothing: no other thread wakes this loop."""
+
+
+def _new_task(loop: Any, coroutine: Any, **options: Any) -> _Task:  # noqa: ANN401 - a task factory of any loop
+    return _Task(coroutine, loop=loop, **options)
