@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import binascii
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from copy import copy
 from random import Random
 from typing import Any, Final
@@ -41,7 +41,7 @@ def key_slot(key: bytes) -> int:
     return binascii.crc_hqx(tag if brace and end and tag else key, 0) % SLOTS
 
 
-@attrs.define
+@attrs.define(eq=False)
 class _Member:
     """What a node knows of a node.
 
@@ -161,17 +161,22 @@ class ClusterNode(ReplicatedValkey):
             return Failure("CLUSTERDOWN Hash slot not served")
         if not self.is_up:
             return Failure("CLUSTERDOWN The cluster is down")
+        is_copy = _READ_ONLY in session.notes and owner.node is self.primary
         is_own = owner.node is self
         missing = [key for key in keys if self.databases[0].get(key) is None]
-        if is_own and slot in self.migrating and missing:
+        if (is_own or is_copy) and slot in self.migrating and missing:
             if len(missing) < len(keys):
                 return Failure("TRYAGAIN Multiple keys request during rehashing of slot")
             return self._redirect("ASK", slot, self._successor(self.migrating[slot]))
         if not is_own and slot in self.importing and _ASKING in session.notes:
             is_torn = len(keys) > 1 and missing
             return Failure("TRYAGAIN Multiple keys request during rehashing of slot") if is_torn else None
-        reads_here = _READ_ONLY in session.notes and not command.is_write and owner.node is self.primary
-        return None if is_own or reads_here else self._redirect("MOVED", slot, owner)
+        return None if is_own or (is_copy and not command.is_write) else self._redirect("MOVED", slot, owner)
+
+    def information(self) -> dict[str, dict[str, Any]]:
+        """Return the sections of INFO, and the fields of each."""
+        sections = super().information()
+        return {**sections, "server": {**sections["server"], "server_mode": "cluster"}}
 
     def answer(self, words: Words, session: Session) -> Reply:
         """Return the reply to a command; ASKING is about the next command only."""
@@ -442,38 +447,47 @@ class SimulatedCluster:
         claims = [node for node in self.nodes if node.own.slots >> slot & 1]
         return max(claims, key=lambda node: node.own.epoch)
 
+    def store(self, values: Mapping[str, bytes]) -> None:
+        """Set keys that expire in a day, at primaries and replicas."""
+        for key, value in values.items():
+            for node in self.shard(self.primary_of(key_slot(key.encode()))):
+                node.databases[0].set(key.encode(), value, ttl_s=86_400)
+                self.on_change(key.encode())
+
     def shard(self, primary: ClusterNode) -> list[ClusterNode]:
         """Return a primary and its replicas."""
         return [primary, *(node for node in self.nodes if node.primary is primary)]
 
-    def begin_move(self, slot: int, source: ClusterNode, target: ClusterNode) -> None:
-        """Open a slot at both primaries: the source redirects for keys that it does not have."""
-        self.network.record(f"slot {slot} begins to move from {source.name} to {target.name}")
+    def begin_move(self, slots: Sequence[int], source: ClusterNode, target: ClusterNode) -> None:
+        """Open slots at both primaries: the source redirects for keys that it does not have."""
+        self.network.record(f"slots {[*slots]} begin to move from {source.name} to {target.name}")
         for node in self.shard(source):  # replicas know, to go on when they are primaries
-            node.migrating[slot] = target
+            node.migrating |= dict.fromkeys(slots, target)
         for node in self.shard(target):
-            node.importing[slot] = source
+            node.importing |= dict.fromkeys(slots, source)
         self.on_change(None)
 
-    def move_keys(self, keys: Sequence[bytes], source: ClusterNode, target: ClusterNode) -> None:
+    def move_keys(self, keys: Sequence[str], source: ClusterNode, target: ClusterNode) -> None:
         """Move keys of an open slot."""
-        for key in keys:
+        for key in map(str.encode, keys):
             value = source.databases[0].values.pop(key, None)
             if value is not None:
                 target.databases[0].values[key] = copy(value)
                 target.change(key)
                 source.change(key)
 
-    def end_move(self, slot: int, source: ClusterNode, target: ClusterNode) -> None:
-        """Give a slot without keys at the source to the target; the others learn it later."""
-        self.network.record(f"slot {slot} is now {target.name}'s")
-        for node in self.shard(target):
-            node.importing.pop(slot, None)
-        epochs = [member.epoch for node in self.nodes for member in node.members.values()]
-        target.claim(1 << slot, 1 + max(epochs))
-        for node in self.shard(source):
-            node.migrating.pop(slot, None)
+    def end_move(self, slots: Sequence[int], source: ClusterNode, target: ClusterNode) -> None:
+        """Give slots without keys at the source to the target; the others learn it later."""
+        self.network.record(f"slots {[*slots]} are now those of {target.name}")
+        epoch = 1 + max(member.epoch for node in self.nodes for member in node.members.values())
+        target.claim(sum(1 << slot for slot in slots), epoch)
         source.learn(target)
+        for slot in slots:
+            for node in self.shard(target):
+                node.importing.pop(slot, None)
+            for node in self.shard(source):
+                node.migrating.pop(slot, None)
+        self.on_change(None)
 
     def _tick(self) -> None:
         for node in self.nodes:
@@ -544,10 +558,15 @@ def _shard_member(member: _Member) -> list[Any]:
 
 def _info(node: ClusterNode) -> Reply:
     owners = [member for member in node.members.values() if member.slots]
+    failed = [member for member in owners if member.has_failed]
+    missed = [member for member in owners if member not in failed and node.misses(member)]
+    counts = [sum(member.slots.bit_count() for member in members) for members in (owners, failed, missed)]
     fields = {
         "cluster_state": "ok" if node.is_up else "fail",
-        "cluster_slots_assigned": sum(member.slots.bit_count() for member in owners),
-        "cluster_slots_fail": sum(member.slots.bit_count() for member in owners if member.has_failed),
+        "cluster_slots_assigned": counts[0],
+        "cluster_slots_ok": counts[0] - counts[1] - counts[2],
+        "cluster_slots_pfail": counts[2],
+        "cluster_slots_fail": counts[1],
         "cluster_known_nodes": len(node.members),
         "cluster_size": len(owners),
         "cluster_current_epoch": max(member.epoch for member in node.members.values()),
@@ -584,4 +603,8 @@ def _readwrite(_: Any, session: Session, __: Words) -> Reply:  # noqa: ANN401
 
 
 def _select(_: Any, __: Session, words: Words) -> Reply:  # noqa: ANN401
-    return OK if words[1] == b"0" else Failure("ERR SELECT is not allowed in cluster mode")
+    if words[1] == b"0":
+        return OK
+    return Failure(
+        "ERR SELECT is not allowed in cluster mode" if words[1].isdigit() else "ERR value is not an integer or out of range"
+    )
