@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any, TypeAlias
 
@@ -38,6 +39,20 @@ async def replies(places: Mapping[str, Place], script: Sequence[Step]) -> list[A
 def steps(name: str, *commands: str) -> list[Step]:
     """Return commands for one connection."""
     return [(name, command.split(" ")) for command in commands]
+
+
+def plain(answer: Any, names: Mapping[bytes, str]) -> Any:
+    """Return an answer as text, with names in the place of ids, hosts and ports."""
+    if isinstance(answer, list):
+        return [plain(item, names) for item in answer]  # pyright: ignore[reportUnknownVariableType]
+    if isinstance(answer, int):
+        return names.get(b"%d" % answer, answer)
+    if answer in names:
+        return names[answer]
+    text = answer.decode() if isinstance(answer, bytes) else answer
+    for word, name in names.items():
+        text = re.sub(rf"\b{re.escape(word.decode())}\b", name, text)
+    return text
 
 
 async def _reply(reader: asyncio.StreamReader) -> Any:

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from functools import cache, partial
-from typing import Any, TypeAlias, cast
+from typing import Any, TypeAlias
 
 import pytest
 from redis.crc import key_slot as slot_of_driver
-from tests.simulation.command_scripts import Step, replies, steps
+from tests.simulation.command_scripts import Step, plain, replies, steps
 from tests.support.polling import until
 from tests.support.valkey_nodes import ValkeyNode
 from tests.support.valkey_topologies import ValkeyCluster
@@ -25,20 +25,6 @@ _SETTLED_S = 5.0
 _NAMES: tuple[str, ...] = ("node-0", "node-1", "node-2", "node-3", "node-4", "node-5")
 
 
-def _plain(answer: Any, names: Mapping[bytes, str]) -> Any:
-    """Return an answer with the names of nodes in the place of ids, hosts and ports."""
-    if isinstance(answer, list):
-        return [_plain(item, names) for item in cast("list[Any]", answer)]
-    if isinstance(answer, int):
-        return names.get(b"%d" % answer, answer)
-    if answer in names:
-        return names[answer]
-    text = answer.decode() if isinstance(answer, bytes) else answer
-    for word, name in names.items():
-        text = re.sub(rf"\b{re.escape(word.decode())}\b", name, text)
-    return text
-
-
 def _simulated(script: Sequence[Step], *changes: Change) -> list[Any]:
     async def scenario(simulation: Simulation) -> list[Any]:
         cluster = SimulatedCluster(simulation.network, simulation.random)
@@ -50,7 +36,7 @@ def _simulated(script: Sequence[Step], *changes: Change) -> list[Any]:
             places = dict(zip(_NAMES, (node.address for node in cluster.nodes), strict=True))
             names = {node.id.encode(): f"id-{node.number}" for node in cluster.nodes}
             names |= dict.fromkeys(map(str.encode, _NAMES), "host") | {b"6379": "port"}
-            return [_plain(answer, names) for answer in await replies(places, script)]
+            return [plain(answer, names) for answer in await replies(places, script)]
         finally:
             cluster.stop()
 
@@ -66,7 +52,7 @@ def _real(cluster: ValkeyCluster, script: Sequence[Step]) -> list[Any]:
     names = {id_: f"id-{number}" for number, id_ in enumerate(_ids(cluster))} | {b"127.0.0.1": "host"}
     names |= {b"%d" % node.announced_port: "port" for node in cluster.nodes}
     places = {name: ("127.0.0.1", node.port) for name, node in zip(_NAMES, cluster.nodes, strict=True)}
-    return [_plain(answer, names) for answer in asyncio.run(replies(places, script))]
+    return [plain(answer, names) for answer in asyncio.run(replies(places, script))]
 
 
 def _key(node: int, number: int = 0) -> str:

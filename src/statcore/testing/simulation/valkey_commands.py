@@ -315,7 +315,7 @@ def _hello(server: SimulatedValkey, session: Session, words: Words) -> Reply:
     fields: list[Any] = [b"server", about["server_name"].encode(), b"version", about["valkey_version"].encode()]
     fields += [b"proto", 2, b"id", session.number, b"mode", about["server_mode"].encode()]
     role: Any = server.role()
-    fields += [b"role", b"master" if role[0] == b"master" else b"replica"]
+    fields += [] if role[0] == b"sentinel" else [b"role", b"master" if role[0] == b"master" else b"replica"]
     return [*fields, b"modules", []]
 
 

@@ -23,7 +23,32 @@ _LINK_DOWN: Final = Failure("MASTERDOWN Link with MASTER is down and replica-ser
 
 
 @attrs.define(eq=False)
-class ReplicatedValkey(SimulatedValkey):
+class Peer(SimulatedValkey):
+    """A server that other servers watch.
+
+    Attributes:
+        side: servers hear from those of the same side; clients reach all.
+    """
+
+    side: int = attrs.field(init=False, default=0)
+
+    @property
+    def address(self) -> tuple[str, int]:
+        """The host and the port at which it is found."""
+        return self.name, self.port
+
+    @property
+    def is_reachable(self) -> bool:
+        """Whether other servers of its side hear from it."""
+        return self.is_running and not self.is_hung and not self.host.path.is_cut
+
+    def reaches(self, other: Peer) -> bool:
+        """Return whether it hears from another server."""
+        return self.is_reachable and other.is_reachable and other.side == self.side
+
+
+@attrs.define(eq=False)
+class ReplicatedValkey(Peer):
     """A server that is a primary, or a replica of another one.
 
     A replica without a link to its primary answers from the data that it has, which gets old. Once they reach each other
@@ -39,7 +64,6 @@ class ReplicatedValkey(SimulatedValkey):
         is_linked: whether the writes of its primary reach it.
         has_synced: whether it has had the data of its primary since it started.
         offset: how many writes it has.
-        side: servers reach those of the same side; clients reach all.
         lag_s: the shortest and the longest time until a replica has a write.
         sync_s: the shortest and the longest time until a replica has all data.
         is_withholding: whether it sends no data to new replicas.
@@ -53,7 +77,6 @@ class ReplicatedValkey(SimulatedValkey):
     is_linked: bool = attrs.field(init=False, default=False)
     has_synced: bool = attrs.field(init=False, default=False)
     offset: int = attrs.field(init=False, default=0)
-    side: int = attrs.field(init=False, default=0)
     lag_s: tuple[float, float] = attrs.field(init=False, default=(0.0005, 0.005))
     sync_s: tuple[float, float] = attrs.field(init=False, default=(0.05, 0.5))
     is_withholding: bool = attrs.field(init=False, default=False)
@@ -62,20 +85,6 @@ class ReplicatedValkey(SimulatedValkey):
     """The number of the link to the primary; what was sent over an earlier one is lost."""
     _is_syncing: bool = attrs.field(init=False, default=False)
     _last_arrival_s: float = attrs.field(init=False, default=0.0)
-
-    @property
-    def address(self) -> tuple[str, int]:
-        """The host and the port at which it is found."""
-        return self.name, self.port
-
-    @property
-    def is_reachable(self) -> bool:
-        """Whether other servers of its side hear from it."""
-        return self.is_running and not self.is_hung and not self.host.path.is_cut
-
-    def reaches(self, other: SimulatedValkey) -> bool:
-        """Return whether it hears from another server, or a sentinel."""
-        return self.is_reachable and isinstance(other, ReplicatedValkey) and other.is_reachable and other.side == self.side
 
     def replicas(self) -> Iterator[ReplicatedValkey]:
         """Return the servers that follow it."""
