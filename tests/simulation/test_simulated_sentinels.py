@@ -6,7 +6,6 @@ import asyncio
 from collections.abc import Sequence
 from typing import Any
 
-import pytest
 from tests.simulation.command_scripts import Step, plain, replies, steps
 from tests.support.valkey_topologies import ValkeySentinels
 
