@@ -113,7 +113,7 @@ def _mget(_: SimulatedValkey, session: Session, words: Words) -> Reply:
     return [value.content if value is not None and value.kind == "string" else None for value in found]
 
 
-def _set(_: SimulatedValkey, session: Session, words: Words) -> Reply:
+def _set(_: SimulatedValkey, session: Session, words: Words) -> Reply:  # noqa: PLR0911 - a branch for each error
     database, (key, content, *options) = session.database, words[1:]
     ttl_s: float | None = None
     flags: set[bytes] = set()
