@@ -38,7 +38,8 @@ class Servers:
     Args:
         owners: the right slot map.
         values: what the owner of a key has.
-        faults: what is wrong with a server: "down", "hung", "denied" or "loading".
+        faults: what is wrong with a server: "down", "hung", "denied" or "loading"; a call to a hung one fails once it is
+            down.
         asking: keys that have moved already from their owner to `ELSEWHERE`, which gets their slots later.
         wrong: keys that hold another type than a string.
     """
@@ -51,6 +52,8 @@ class Servers:
     received: list[tuple[Address, Command]] = attrs.field(factory=list[tuple[Address, Command]], init=False)
     exchanges: int = attrs.field(default=0, init=False)
     searches: int = attrs.field(default=0, init=False)
+    harmed: asyncio.Event = attrs.field(factory=asyncio.Event, init=False)
+    """Set when the fault of a hung server has changed."""
 
     def keyspace(self, known: SlotMap | None, *, reads_replicas: bool = False) -> Keyspace:
         """Return a keyspace that has a map, perhaps an old one, and finds the right one."""
@@ -88,10 +91,11 @@ class MemoryNode:
         self.servers.exchanges += 1
         await asyncio.sleep(0)
         fault = self.servers.faults.get(self.address)
+        while fault == "hung":
+            await self.servers.harmed.wait()
+            fault = self.servers.faults.get(self.address)
         if fault == "down":
             raise UnavailableError(f"{self.service} is down")
-        if fault == "hung":
-            await asyncio.Event().wait()
         answers: list[Any] = []
         is_asking = False
         for command in commands:
