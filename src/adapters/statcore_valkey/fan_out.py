@@ -288,6 +288,9 @@ class FanOut:
             return
         if part.address and not address.host:
             address = Address(part.address.host, address.port)
+        if part.is_replica and is_ask:  # the replica does not have the keys, but the primary may have them
+            await self._start(attrs.evolve(part, positions=positions, redirects=part.redirects + 1))
+            return
         again = attrs.evolve(part, positions=positions, redirects=part.redirects + 1, is_ask=is_ask, is_replica=False)
         primaries = [shard.primary for shard in (await self.discovery.current()).shards]
         if is_ask:

@@ -377,6 +377,13 @@ async def test_replicas_are_read_and_a_key_that_they_lack_is_read_from_the_prima
     assert list(VALUES.values()) == await read(servers.keyspace(slots, reads_replicas=True), KEYS)
 
 
+async def test_a_replica_does_not_say_where_a_key_of_a_moving_slot_is() -> None:
+    """It sends clients to the new owner for each key that it lacks, as Valkey 8 does, also if the primary still has it."""
+    slots = halves(FIRST, SECOND, THIRD)
+    servers = Servers(owners=slots, values=VALUES, moving=frozenset(KEYS[:5]), asking=frozenset(KEYS[5:10]))
+    assert list(VALUES.values()) == await read(servers.keyspace(slots, reads_replicas=True), KEYS)
+
+
 def test_a_key_that_a_replica_lacks_is_no_answer() -> None:
     """A call for it alone is repeated until the deadline, as long as its primary is down."""
     slots = halves(FIRST, SECOND, THIRD)
