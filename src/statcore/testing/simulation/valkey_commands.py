@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Final, TypeAlias
+from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 import attrs
 
@@ -305,8 +305,20 @@ def _no_cluster(_: SimulatedValkey, __: Session, ___: Words) -> Reply:
     return _NO_CLUSTER
 
 
-def _hello(_: SimulatedValkey, __: Session, ___: Words) -> Reply:
-    return Failure("NOPROTO unsupported protocol version")
+def _hello(server: SimulatedValkey, session: Session, words: Words) -> Reply:
+    if words[1:] not in ([], [b"2"]):
+        return Failure("NOPROTO unsupported protocol version")
+    if session.user is None:
+        return Failure(
+            "NOAUTH HELLO must be called with the client already authenticated, otherwise the HELLO <proto> AUTH <user>"
+            " <pass> option can be used to authenticate the client and select the RESP protocol version at the same time"
+        )
+    about = server.information()["server"]
+    fields: list[Any] = [b"server", about["server_name"].encode(), b"version", about["valkey_version"].encode()]
+    fields += [b"proto", 2, b"id", session.number, b"mode", about["server_mode"].encode()]
+    role: Any = server.role()
+    fields += [] if role[0] == b"sentinel" else [b"role", b"master" if role[0] == b"master" else b"replica"]
+    return [*fields, b"modules", []]
 
 
 def _ok(_: SimulatedValkey, __: Session, ___: Words) -> Reply:
@@ -349,4 +361,4 @@ COMMANDS: Final[dict[str, Command]] = {
     "READWRITE": Command(_ok, 1, is_always=True),
     "HELLO": Command(_hello, -1, is_always=True, is_open=True),
 }
-"""The commands of one server by name; a cluster node and a sentinel have some more. HELLO refuses every other protocol."""
+"""The commands of one server by name; a cluster node and a sentinel have some more."""
