@@ -77,6 +77,8 @@ class SimulatedLoop(base_events.BaseEventLoop):
         self.network = network
         self._selector = _Clock()
         self._dialled: dict[int, tuple[str, int]] = {}
+        self.watch: Callable[[], object] | None = None
+        """Called before and after each callback that `call_soon` takes meanwhile, in the context of the callback."""
         self.set_task_factory(self._new_task)
         network.attach(self)
 
@@ -87,6 +89,17 @@ class SimulatedLoop(base_events.BaseEventLoop):
     def create_future(self) -> asyncio.Future[Any]:
         """Return a future."""
         return _Future(loop=self)
+
+    def call_soon(  # type: ignore[override]
+        self,
+        callback: Callable[..., object],
+        *args: Any,  # noqa: ANN401 - whatever the callback takes
+        context: Context | None = None,
+    ) -> asyncio.Handle:
+        """Call a function in the next turn."""
+        if self.watch is None:
+            return super().call_soon(callback, *args, context=context)
+        return super().call_soon(self._call_watched, callback, args, context=context)
 
     async def getaddrinfo(
         self, host: str | bytes | None, port: str | bytes | int | None, **_: object
@@ -147,6 +160,12 @@ class SimulatedLoop(base_events.BaseEventLoop):
         self, _: asyncio.AbstractEventLoop, coroutine: Coroutine[Any, Any, Any], context: Context | None = None, **rest: Any
     ) -> _Task:
         return _Task(coroutine, loop=self, context=context, **rest)
+
+    def _call_watched(self, callback: Callable[..., object], args: tuple[Any, ...]) -> None:
+        watch = self.watch or (lambda: None)
+        watch()
+        callback(*args)
+        watch()
 
     def _process_events(self, event_list: list[Any]) -> None:
         """Do nothing: bytes arrive by timers."""
