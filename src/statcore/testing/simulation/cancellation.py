@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Collection, Coroutine
+from collections.abc import Awaitable, Callable, Collection
 from contextlib import AbstractAsyncContextManager
 from contextvars import ContextVar, copy_context
 from pathlib import Path
@@ -32,7 +32,7 @@ class Cancelled:
         leaves_tasks: whether tasks that the call started may go on after it, for the next call, until the client is closed.
     """
 
-    call: Callable[[], Coroutine[Any, Any, object]]
+    call: Callable[[], Awaitable[object]]
     check: Callable[[], Awaitable[object]]
     leaves_tasks: bool = attrs.field(default=False, kw_only=True)
 
@@ -117,7 +117,7 @@ def _run(setting: Setting, seed: int, cuts: Collection[int]) -> _Run:
 
     async def scenario(simulation: Simulation) -> None:
         async with setting(simulation) as cancelled:
-            await _watch(cancelled.call(), run)
+            await _watch(cancelled.call, run)
             call = run.tasks[0]
             _expect(call.done(), f"the call has not ended within {_MOST_S:g} s")
             if cuts:
@@ -146,7 +146,7 @@ def _run(setting: Setting, seed: int, cuts: Collection[int]) -> _Run:
     return run
 
 
-async def _watch(call: Coroutine[Any, Any, object], run: _Run) -> None:
+async def _watch(call: Callable[[], Awaitable[object]], run: _Run) -> None:
     """Run a call until it has ended, and note its moments and its tasks."""
     loop: Any = asyncio.get_running_loop()  # a `SimulatedLoop`
     new_task = loop.get_task_factory()
@@ -157,9 +157,12 @@ async def _watch(call: Coroutine[Any, Any, object], run: _Run) -> None:
             run.tasks.append(task)
         return task
 
+    async def answer() -> object:
+        return await call()
+
     def begin() -> asyncio.Task[object]:
         _is_of_call.set(True)
-        return asyncio.create_task(call)
+        return asyncio.create_task(answer())
 
     loop.set_task_factory(note_task)
     loop.watch = run.note_moment
@@ -176,7 +179,8 @@ def _place(task: asyncio.Task[Any]) -> str:
     places: list[str] = []
     while isinstance(waits, CoroutineType) and waits.cr_frame is not None:
         code = waits.cr_code
-        places.append(f"{Path(code.co_filename).name}:{waits.cr_frame.f_lineno} in {code.co_qualname}")
+        if code.co_filename != __file__:
+            places.append(f"{Path(code.co_filename).name}:{waits.cr_frame.f_lineno} in {code.co_qualname}")
         waits = waits.cr_await
     return " > ".join(places)
 
