@@ -156,7 +156,7 @@ def test_a_client_that_cleans_up_passes() -> None:
     ("client", "finding"),
     [
         (ReusesConnections, "question"),
-        (LosesConnections, "connections are left open"),
+        (LosesConnections, "left open"),
         (Swallows, "lost its cancellation"),
         (Renames, "lost its cancellation"),
         (LeavesTask, "tasks of the call are left"),

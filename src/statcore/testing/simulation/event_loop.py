@@ -5,10 +5,10 @@ from __future__ import annotations
 import asyncio
 import socket
 from asyncio import base_events
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable
 from contextvars import Context
 from itertools import count
-from typing import Any, Final
+from typing import Any, Final, Self
 
 from statcore.testing.simulation.network import Network, SimulatedServer
 
@@ -20,26 +20,30 @@ class NothingLeftError(AssertionError):
     """All tasks wait, and no timer and no byte on its way will ever wake one."""
 
 
-class _Serial:
-    """Gives each object its number as its hash, so that sets of tasks have the same order in every process."""
+class _Future(asyncio.Future[Any]):
+    """A future whose hash is its number in the loop, so that sets of futures have the same order in every process."""
 
-    _numbers = count()
-
-    def __new__(cls, *_: object, **__: object) -> Any:  # noqa: ANN401 - the class of a future
-        future = super().__new__(cls)
-        future._number = next(_Serial._numbers)
-        return future
+    def __init__(self, loop: SimulatedLoop) -> None:
+        super().__init__(loop=loop)
+        self._number = loop.next_number()
 
     def __hash__(self) -> int:
-        return self._number  # type: ignore[attr-defined, no-any-return]
+        return self._number
 
 
-class _Future(_Serial, asyncio.Future[Any]):
-    """A future with a number."""
+class _Task(asyncio.Task[Any]):
+    """A task whose hash is its number in the loop."""
 
+    _number: int
 
-class _Task(_Serial, asyncio.Task[Any]):
-    """A task with a number."""
+    def __new__(cls, *_: Any, **settings: Any) -> Self:  # noqa: ANN401 - the arguments of any task
+        """Number the task; asyncio asks for its hash already in `__init__`."""
+        task = super().__new__(cls)
+        task._number = settings["loop"].next_number()
+        return task
+
+    def __hash__(self) -> int:
+        return self._number
 
 
 class _Clock:
@@ -79,7 +83,8 @@ class SimulatedLoop(base_events.BaseEventLoop):
         self._dialled: dict[int, tuple[str, int]] = {}
         self.watch: Callable[[], object] | None = None
         """Called before and after each callback that `call_soon` takes meanwhile, in the context of the callback."""
-        self.set_task_factory(self._new_task)
+        self._numbers = count()
+        self.set_task_factory(_new_task)
         network.attach(self)
 
     def time(self) -> float:
@@ -88,7 +93,11 @@ class SimulatedLoop(base_events.BaseEventLoop):
 
     def create_future(self) -> asyncio.Future[Any]:
         """Return a future."""
-        return _Future(loop=self)
+        return _Future(self)
+
+    def next_number(self) -> int:
+        """Return the number of a new future or task."""
+        return next(self._numbers)
 
     def call_soon(  # type: ignore[override]
         self,
@@ -156,11 +165,6 @@ class SimulatedLoop(base_events.BaseEventLoop):
         """Listen on a port of a host."""
         return self.network.host(host).listen(port, protocol_factory)
 
-    def _new_task(
-        self, _: asyncio.AbstractEventLoop, coroutine: Coroutine[Any, Any, Any], context: Context | None = None, **rest: Any
-    ) -> _Task:
-        return _Task(coroutine, loop=self, context=context, **rest)
-
     def _call_watched(self, callback: Callable[..., object], args: tuple[Any, ...]) -> None:
         watch = self.watch or (lambda: None)
         watch()
@@ -172,3 +176,7 @@ class SimulatedLoop(base_events.BaseEventLoop):
 
     def _write_to_self(self) -> None:
         """Do nothing: no other thread wakes this loop."""
+
+
+def _new_task(loop: Any, coroutine: Any, **options: Any) -> _Task:  # noqa: ANN401 - a task factory of any loop
+    return _Task(coroutine, loop=loop, **options)

@@ -130,10 +130,10 @@ class Network:
     """
 
     random: Random
-    _record: Callable[[float, str], object] = lambda *_: None
+    _record: Callable[[float, str], object]
     _loop: asyncio.AbstractEventLoop = attrs.field(init=False)
     _hosts: dict[str, Host] = attrs.field(factory=dict[str, Host], init=False)
-    _ends: dict[SimulatedTransport, None] = attrs.field(init=False, factory=dict)
+    _ends: dict[SimulatedTransport, None] = attrs.field(factory=dict["SimulatedTransport", None], init=False)
     _healed: asyncio.Event = attrs.field(init=False, factory=asyncio.Event)
     _next_port: int = attrs.field(init=False, default=_FIRST_CLIENT_PORT)
 
@@ -257,8 +257,9 @@ class SimulatedTransport(asyncio.Transport):
         self.label = f"{client[1]} to {server[0]}:{server[1]}"
         self._network = network
         self._loop = loop
-        self._inbox: deque[tuple[float, bytes | _End]] = deque()
+        self._inbox: deque[bytes | _End] = deque()
         self._inbox_bytes = 0
+        self._arrived = 0
         self._is_closing = False
         self._is_lost = False
         self._has_ended = False
@@ -353,8 +354,9 @@ class SimulatedTransport(asyncio.Transport):
 
     def deliver(self) -> None:
         """Give the protocol what has arrived."""
-        while self._inbox and self._reads and not self.host.path.is_cut and self._inbox[0][0] <= self._loop.time():
-            _, item = self._inbox.popleft()
+        while self._arrived and self._reads and not self.host.path.is_cut:
+            self._arrived -= 1
+            item = self._inbox.popleft()
             if isinstance(item, bytes):
                 self._take(item)
             elif item == "reset":
@@ -378,10 +380,15 @@ class SimulatedTransport(asyncio.Transport):
         peer = self.peer
         arrival_s = max(self._network.arrival_s(self.host), peer.last_arrival_s)
         peer.last_arrival_s = arrival_s
-        peer._inbox.append((arrival_s, item))  # noqa: SLF001 - the other end
+        peer._inbox.append(item)  # noqa: SLF001 - the other end
         if isinstance(item, bytes):
             peer._inbox_bytes += len(item)  # noqa: SLF001
-        self._loop.call_at(arrival_s, peer.deliver)
+        self._loop.call_at(arrival_s, peer._arrive)  # noqa: SLF001
+
+    def _arrive(self) -> None:
+        """Note that the next item has come; it waits as long as the host is cut off or the protocol does not read."""
+        self._arrived += 1
+        self.deliver()
 
     def _lose(self, error: Exception | None) -> None:
         if self._is_lost:

@@ -16,11 +16,13 @@ from typing import Any, Final, TypeVar
 
 import attrs
 
-from statcore.testing.simulation.event_loop import SimulatedLoop
+from statcore.testing.expectations import expect
+from statcore.testing.simulation.event_loop import NothingLeftError, SimulatedLoop
 from statcore.testing.simulation.network import Network
 
 _KEPT_EVENTS: Final = 40
 _SETTLE_S: Final = 0.01
+_SETTLINGS: Final = 100
 _LONGEST_S: Final = 7 * 86_400.0
 TRACE: Final = "SIMULATION_TRACE"
 """With this environment variable, every event is written to standard error when it happens."""
@@ -83,28 +85,38 @@ def _run(scenario: Callable[[Simulation], Coroutine[Any, Any, _Result]], simulat
         loop.set_exception_handler(lambda _, context: errors.append(f"{context['message']}: {context.get('exception')!r}"))
 
         async def run() -> _Result:
+            timer = asyncio.timeout(_LONGEST_S)
             try:
-                async with asyncio.timeout(_LONGEST_S):
+                async with timer:
                     result = await scenario(simulation)
-                await expect_nothing_left()
+                await _expect_nothing_left(network)
+            except TimeoutError as error:
+                if timer.expired():
+                    raise NothingLeftError("a task still waits after a week of simulated time") from error
+                raise
             finally:
                 for connection in network.ends():
                     connection.abort()
             return result
 
-        async def expect_nothing_left() -> None:
-            left = [end for end in network.ends() if end.is_client]
-            assert not left, f"connections are left open: {left}"
-            while list(network.ends()):
-                await network.settle()
-                await asyncio.sleep(_SETTLE_S)  # servers see the end of their connections
-            tasks = [task for task in asyncio.all_tasks() if task is not asyncio.current_task()]
-            assert not tasks, f"tasks are left: {tasks}"
-
         result = runner.run(run())
         gc.collect()  # calls `__del__` of what was dropped, while its warnings are errors
-    assert not errors, f"the event loop logged errors: {errors}"
+    expect([], errors, "errors that the event loop logged")
     return result
+
+
+async def _expect_nothing_left(network: Network) -> None:
+    left = [end for end in network.ends() if end.is_client]
+    expect([], left, "connections that are left open")
+    for _ in range(_SETTLINGS):
+        if not list(network.ends()):
+            break
+        await network.settle()
+        await asyncio.sleep(_SETTLE_S)  # servers see the end of their connections
+    left = list(network.ends())
+    expect([], left, "connections that servers keep when their clients are gone")
+    tasks = [task for task in asyncio.all_tasks() if task is not asyncio.current_task()]
+    expect([], tasks, "tasks that are left")
 
 
 @contextmanager
@@ -113,9 +125,11 @@ def _own_chance(seed: int) -> Generator[None]:
     state, had_collector = random.getstate(), gc.isenabled()
     random.seed(seed)
     gc.disable()
+    gc.freeze()  # so that the collection at the end looks only at objects of this run
     try:
         yield
     finally:
+        gc.unfreeze()
         random.setstate(state)
         if had_collector:
             gc.enable()
@@ -127,4 +141,4 @@ def _strict_warnings() -> Generator[None]:
         warnings.simplefilter("always", ResourceWarning)
         warnings.simplefilter("always", RuntimeWarning)
         yield
-    assert not caught, f"there were warnings: {[str(warning.message) for warning in caught]}"
+    expect([], [str(warning.message) for warning in caught], "warnings")

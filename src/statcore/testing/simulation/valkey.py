@@ -98,6 +98,8 @@ class SimulatedValkey:
         is_read_only: whether it refuses to write, as a replica does.
         delay_s: how long it takes for each turn of a connection.
         tamper: changes replies before they are sent, or None.
+        is_hung: whether it answers nothing.
+        connections: the connections of its clients, oldest first.
     """
 
     network: Network
@@ -110,8 +112,8 @@ class SimulatedValkey:
     is_read_only: bool = attrs.field(init=False, default=False)
     delay_s: float = attrs.field(init=False, default=0.0)
     tamper: Tamper | None = attrs.field(init=False, default=None)
-    _is_hung: bool = attrs.field(init=False, default=False)
-    _connections: dict[_Connection, None] = attrs.field(init=False, factory=dict["_Connection", None], repr=False)
+    is_hung: bool = attrs.field(init=False, default=False)
+    connections: dict[_Connection, None] = attrs.field(init=False, factory=dict["_Connection", None], repr=False)
     _next_number: int = attrs.field(init=False, default=0)
 
     def __attrs_post_init__(self) -> None:
@@ -140,7 +142,7 @@ class SimulatedValkey:
     def crash(self) -> None:
         """End at once: connections are reset, and new ones refused; the data stays for a restart."""
         self.host.crash()
-        self._is_hung = False
+        self.is_hung = False
 
     def restart(self, *, with_data: bool) -> None:
         """Start again, after a crash where it still runs; without its data it is empty."""
@@ -153,20 +155,20 @@ class SimulatedValkey:
     def hang(self) -> None:
         """Answer nothing until `wake`, as a stopped process; connections are still made."""
         self.network.record(f"{self.name}:{self.port} hangs")
-        self._is_hung = True
+        self.is_hung = True
 
     def wake(self) -> None:
         """Answer what has been asked meanwhile, and go on."""
         self.network.record(f"{self.name}:{self.port} goes on")
-        self._is_hung = False
-        for connection in [*self._connections]:
+        self.is_hung = False
+        for connection in [*self.connections]:
             connection.serve()
 
     def heal(self) -> None:
         """End every fault of the process; start it with its data where it does not run."""
         self.is_loading = self.is_read_only = False
         self.delay_s, self.tamper = 0.0, None
-        if self._is_hung:
+        if self.is_hung:
             self.wake()
         if not self.is_running:
             self.start()
@@ -237,10 +239,10 @@ class _Connection(asyncio.Protocol):
 
     def connection_made(self, transport: Any) -> None:  # noqa: ANN401 - a transport of the simulated network
         self._transport = transport
-        self._server._connections[self] = None  # noqa: SLF001 - its server
+        self._server.connections[self] = None
 
     def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 - the signature of a protocol
-        self._server._connections.pop(self, None)  # noqa: SLF001
+        self._server.connections.pop(self, None)
         self._queue.clear()
 
     def data_received(self, data: bytes) -> None:
@@ -257,7 +259,7 @@ class _Connection(asyncio.Protocol):
         """Answer what is in the queue, in one write."""
         server, session = self._server, self._session
         content = bytearray()
-        while self._queue and not server._is_hung and not self._transport.is_closing():  # noqa: SLF001
+        while self._queue and not server.is_hung and not self._transport.is_closing():
             words = self._queue.popleft()
             if isinstance(words, CommandError):
                 session.is_ending = True
