@@ -10,7 +10,7 @@ from contextlib import asynccontextmanager, suppress
 import pytest
 
 from statcore.testing.simulation import Simulation
-from statcore.testing.simulation.cancellation import Cancelled, Setting, cancel_at_every_moment
+from statcore.testing.simulation.cancellation import Cancelled, Setting, cancel_at_moments
 
 
 async def echo(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -149,7 +149,7 @@ def setting_of(new_client: Callable[[], Client]) -> Setting:
 
 def test_a_client_that_cleans_up_passes() -> None:
     """It is cancelled while it connects, while it waits, and when its answer is there."""
-    assert 5 == cancel_at_every_moment(setting_of(Client), seed=1)
+    assert 5 == cancel_at_moments(setting_of(Client), seed=1)
 
 
 @pytest.mark.parametrize(
@@ -167,7 +167,7 @@ def test_a_client_that_cleans_up_passes() -> None:
 def test_a_client_that_goes_wrong_is_found(client: Callable[[], Client], finding: str) -> None:
     """Each fault is found at a moment, which the failure names with the line where the call waited."""
     with pytest.raises(AssertionError, match=finding) as raised:
-        cancel_at_every_moment(setting_of(client), seed=1)
+        cancel_at_moments(setting_of(client), seed=1)
     (*_, where) = raised.value.__notes__
     assert re.fullmatch(
         r"cancelled at moment \d+, at test_cancellation_harness.py:\d+ in .*\.ask.*", where.partition("\n")[0]

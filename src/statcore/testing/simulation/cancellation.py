@@ -7,6 +7,7 @@ from collections.abc import Awaitable, Callable, Collection
 from contextlib import AbstractAsyncContextManager
 from contextvars import ContextVar, copy_context
 from pathlib import Path
+from random import Random
 from types import CoroutineType
 from typing import Any, Final, TypeAlias
 
@@ -16,6 +17,8 @@ from statcore.testing.simulation.run import Simulation, simulate
 
 _MOST_S: Final = 600.0
 """How long a call may go on after it was cancelled, and how long the check may take, in simulated seconds."""
+_TURNS: Final = 30
+"""In how many turns of the event loop the tasks of a call end after it."""
 
 _is_of_call: ContextVar[bool] = ContextVar("statcore_is_of_call", default=False)
 
@@ -55,27 +58,31 @@ def count_moments(setting: Setting, *, seed: int) -> int:
 
 
 def cancel_at(setting: Setting, *moments: int, seed: int) -> int:
-    """Run a call, cancel it at each of the moments, check what is left, and return how many of the moments there were.
+    """Run a call, cancel it at each of the moments, and check what is left.
 
     Args:
         setting: the call and its surroundings.
         moments: the first is below what `count_moments` returns for the same setting and seed. Each that follows cancels
-            the call once more, while it cleans up, unless it has ended before.
+            the call once more, while it cleans up.
         seed: chooses everything that is left to chance.
+
+    Returns:
+        how many moments there were after the first cancellation, until the call had ended.
 
     Raises:
         AssertionError: the call did not raise `CancelledError`, or it left a task, a connection or a warning.
         Exception: an error of the check. A note of each error says where the call was.
     """
-    return len(_run(setting, seed, moments).places)
+    return _run(setting, seed, moments).count - min(moments) - 1
 
 
-def cancel_at_every_moment(setting: Setting, *, seed: int) -> int:
-    """Cancel a call at each of its moments, each time in a new run: once, and twice at each moment while it cleans up.
+def cancel_at_moments(setting: Setting, *, seed: int, most: int | None = None) -> int:
+    """Cancel a call at each of its moments, each time in a new run: once, and once more at a moment while it cleans up.
 
     Args:
         setting: the call and its surroundings.
-        seed: chooses everything that is left to chance.
+        seed: chooses everything that is left to chance, also at which moment the call is cancelled once more.
+        most: at how many moments it is cancelled if it has more, chosen by the seed; None for all.
 
     Returns:
         the number of moments.
@@ -84,11 +91,11 @@ def cancel_at_every_moment(setting: Setting, *, seed: int) -> int:
         AssertionError: as `cancel_at` raises it.
         Exception: an error of the check.
     """
+    chance = Random(seed)  # noqa: S311 - a seed, no secret
     moments = count_moments(setting, seed=seed)
-    for first in range(moments):
-        second = first + 1
-        while cancel_at(setting, first, second, seed=seed) > 1:
-            second += 1
+    for first in sorted(chance.sample(range(moments), min(moments, most or moments))):
+        if following := cancel_at(setting, first, seed=seed):
+            cancel_at(setting, first, first + chance.randint(1, following), seed=seed)
     return moments
 
 
@@ -125,7 +132,7 @@ def _run(setting: Setting, seed: int, cuts: Collection[int]) -> _Run:
                 _expect(call.cancelled(), f"the call lost its cancellation: {call!r}")
             else:
                 call.result()
-            left = [task for task in run.tasks if not task.done()]
+            left = await _tasks_left(run)
             _expect(cancelled.leaves_tasks or not left, f"tasks of the call are left: {left}")
             timer = asyncio.timeout(_MOST_S)
             try:
@@ -144,6 +151,15 @@ def _run(setting: Setting, seed: int, cuts: Collection[int]) -> _Run:
             error.add_note(place)
         raise
     return run
+
+
+async def _tasks_left(run: _Run) -> list[asyncio.Task[Any]]:
+    """Return the tasks of a call that do not end now that it has ended; no time passes meanwhile."""
+    for _ in range(_TURNS):
+        if all(task.done() for task in run.tasks):
+            break
+        await asyncio.sleep(0)
+    return [task for task in run.tasks if not task.done()]
 
 
 async def _watch(call: Callable[[], Awaitable[object]], run: _Run) -> None:
