@@ -244,7 +244,8 @@ class FanOut:
                     failure = answer
                 else:
                     outcomes[position] = answer
-        self._is_answered = self._is_answered or len(failed) + sum(map(len, redirects.values())) < len(answers)
+        again = len(failed) + sum(map(len, redirects.values())) + (len(missing) if part.is_replica else 0)
+        self._is_answered = self._is_answered or again < len(answers)
         if missing:
             await self._note_missing(part, missing)
         if failure is not None:
@@ -287,6 +288,9 @@ class FanOut:
             return
         if part.address and not address.host:
             address = Address(part.address.host, address.port)
+        if part.is_replica and is_ask:  # the replica does not have the keys, but the primary may have them
+            await self._start(attrs.evolve(part, positions=positions, redirects=part.redirects + 1))
+            return
         again = attrs.evolve(part, positions=positions, redirects=part.redirects + 1, is_ask=is_ask, is_replica=False)
         primaries = [shard.primary for shard in (await self.discovery.current()).shards]
         if is_ask:
@@ -343,14 +347,15 @@ class FanOut:
         """Return how long to wait for the next answer, in seconds; zero or less to end with the outcomes so far."""
         if self.is_write or not self._is_answered:
             return _LOOK_S  # the deadline ends the call
+        until_end_s = min(_LOOK_S, self.deadline.remaining_s() - self._reserve_s)
         if any(not self._is_sick(part.address) and part.attempts < _FAILURES for part in self._parts.values()):
             self._alone_s = None
-            return min(_LOOK_S, self.deadline.remaining_s() - self._reserve_s)
+            return until_end_s
         now_s = asyncio.get_running_loop().time()
         if self._alone_s is None:
             self._alone_s = now_s
         # A server that is not sick any more may need as long as all others.
-        return min(_LOOK_S, self._alone_s + max(GRACE_S, self._alone_s - self._started_s) - now_s)
+        return min(until_end_s, self._alone_s + max(GRACE_S, self._alone_s - self._started_s) - now_s)
 
     def _age_s(self, part: _Part) -> float:
         return asyncio.get_running_loop().time() - part.started_s

@@ -118,7 +118,7 @@ class Keyspace:
 
         async def find(known: SlotMap | None) -> SlotMap:
             """Return the map that most nodes tell; a node that has just joined knows few slots."""
-            everywhere = [*{*start, *(known.addresses if known else ())}]
+            everywhere = sorted({*start, *(known.addresses if known else ())})
             addresses = sample(everywhere, min(len(everywhere), _MOST_SEARCHED))
             searches = [slots_of(keyspace.node(address), address.host) for address in addresses]
             searches += [slots_of(any_server, "")] if any_server is not None else []

@@ -18,7 +18,7 @@ from redis.asyncio.sentinel import SentinelConnectionPool
 from redis.exceptions import ConnectionError, RedisError, ResponseError  # noqa: A004 - redis-py's own
 
 from statcore.concurrency import ITEMS_PER_TURN, Deadline, give_way, limiter
-from statcore.errors import InputError, StatcoreError
+from statcore.errors import InputError, ProtocolError, StatcoreError
 from statcore_connection.lifetime import Lifetime
 from statcore_valkey.error_mapping import from_driver
 from statcore_valkey.server import PasswordFile
@@ -234,6 +234,10 @@ class RedisNode:
             # Replies that have arrived are read without waiting; a few replies are large.
             if number < replies and (replies < ITEMS_PER_TURN or number % ITEMS_PER_TURN == 0):
                 await give_way()
+        if self.owned and _has_unread(connection):
+            raise ProtocolError(
+                f"{self.service} answered more than it was asked; any of its answers may be the one too many"
+            )
         return answers
 
     def _checked(self, answer: object) -> object:
@@ -281,8 +285,19 @@ async def close_all(nodes: Sequence[Node]) -> None:
 
 def _parsed_replies(connection: AbstractConnection) -> Callable[[], object]:
     """Return a function that returns the next reply that has arrived, or a plain `object` if none has."""
+    reader = _reader(connection)
+    return _nothing_arrived if reader is None else partial(reader.gets, False)  # noqa: FBT003 - to decode
+
+
+def _has_unread(connection: AbstractConnection) -> bool:
+    """Return whether bytes have arrived that belong to no reply that was read."""
+    reader = _reader(connection)
+    return reader is not None and reader.has_data()
+
+
+def _reader(connection: AbstractConnection) -> hiredis.Reader | None:
     reader = getattr(getattr(connection, "_parser", None), "_reader", None)
-    return partial(reader.gets, False) if isinstance(reader, hiredis.Reader) else _nothing_arrived  # noqa: FBT003 - to decode
+    return reader if isinstance(reader, hiredis.Reader) else None
 
 
 _UNREAD: Final = object()

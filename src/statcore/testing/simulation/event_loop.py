@@ -15,6 +15,10 @@ from statcore.testing.simulation.network import Network, SimulatedServer
 _FIRST_SECOND: Final = 1_000.0
 """The time of a new loop; some libraries take 0 for "never"."""
 
+_MANY_TURNS: Final = 1_000
+_MANY_TURNS_S: Final = 1e-6
+"""How long so many turns without a wait take: a wait until a time that is nearer than the clock can tell ends as well."""
+
 
 class NothingLeftError(AssertionError):
     """All tasks wait, and no timer and no byte on its way will ever wake one."""
@@ -51,11 +55,13 @@ class _Clock:
 
     def __init__(self) -> None:
         self.now_s = _FIRST_SECOND
+        self._turns = 0
 
     def select(self, timeout: float | None) -> list[Any]:
         if timeout is None:
             raise NothingLeftError("every task waits for something that cannot happen any more")
-        self.now_s += max(timeout, 0)
+        self._turns = 0 if timeout > 0 else self._turns + 1
+        self.now_s += timeout if timeout > 0 else _MANY_TURNS_S if self._turns % _MANY_TURNS == 0 else 0.0
         return []
 
     def close(self) -> None:

@@ -212,7 +212,12 @@ class SimulatedValkey:
     def information(self) -> dict[str, dict[str, Any]]:
         """Return the sections of INFO, and the fields of each."""
         return {
-            "server": {"redis_version": "7.2.4", "server_name": "valkey", "valkey_version": VERSION},
+            "server": {
+                "redis_version": "7.2.4",
+                "server_name": "valkey",
+                "valkey_version": VERSION,
+                "server_mode": "standalone",
+            },
             "replication": {"role": "master", "connected_slaves": 0, "master_repl_offset": 0},
         }
 

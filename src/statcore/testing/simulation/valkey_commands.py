@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Final, TypeAlias
+from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 import attrs
 
@@ -18,6 +19,8 @@ _NOT_A_NUMBER: Final = Failure("ERR value is not an integer or out of range")
 _NO_CLUSTER: Final = Failure("ERR This instance has cluster support disabled")
 _WRONG_TYPE: Final = Failure("WRONGTYPE Operation against a key holding the wrong kind of value")
 _LONGEST_MS: Final = 2**53
+_LARGEST: Final = 2**63 - 1
+_WHOLE: Final = re.compile(rb"0|-?[1-9][0-9]*")
 
 Run: TypeAlias = "Callable[[SimulatedValkey, Session, Words], Reply]"
 
@@ -110,14 +113,16 @@ def _mget(_: SimulatedValkey, session: Session, words: Words) -> Reply:
     return [value.content if value is not None and value.kind == "string" else None for value in found]
 
 
-def _set(_: SimulatedValkey, session: Session, words: Words) -> Reply:
+def _set(_: SimulatedValkey, session: Session, words: Words) -> Reply:  # noqa: PLR0911 - a branch for each error
     database, (key, content, *options) = session.database, words[1:]
     ttl_s: float | None = None
     flags: set[bytes] = set()
     rest = iter(options)
     for option in map(bytes.upper, rest):
         if option in (b"EX", b"PX") and not flags & {b"EX", b"PX", b"KEEPTTL"}:
-            number = _whole(next(rest, b""))
+            if (word := next(rest, None)) is None:
+                return _SYNTAX
+            number = _whole(word)
             if number is None:
                 return _NOT_A_NUMBER
             if not 0 < number * (1_000 if option == b"EX" else 1) < _LONGEST_MS:
@@ -184,6 +189,8 @@ def _incr(_: SimulatedValkey, session: Session, words: Words) -> Reply:
     number = _whole(value.content)
     if number is None:
         return _NOT_A_NUMBER
+    if number == _LARGEST:
+        return Failure("ERR increment or decrement would overflow")
     value.content = b"%d" % (number + 1)
     return number + 1
 
@@ -296,8 +303,29 @@ def _no_cluster(_: SimulatedValkey, __: Session, ___: Words) -> Reply:
     return _NO_CLUSTER
 
 
+def _hello(server: SimulatedValkey, session: Session, words: Words) -> Reply:
+    if words[1:] not in ([], [b"2"]):
+        return Failure("NOPROTO unsupported protocol version")
+    if session.user is None:
+        return Failure(
+            "NOAUTH HELLO must be called with the client already authenticated, otherwise the HELLO <proto> AUTH <user>"
+            " <pass> option can be used to authenticate the client and select the RESP protocol version at the same time"
+        )
+    about = server.information()["server"]
+    fields: list[Any] = [b"server", about["server_name"].encode(), b"version", about["valkey_version"].encode()]
+    fields += [b"proto", 2, b"id", session.number, b"mode", about["server_mode"].encode()]
+    role: Any = server.role()
+    fields += [] if role[0] == b"sentinel" else [b"role", b"master" if role[0] == b"master" else b"replica"]
+    return [*fields, b"modules", []]
+
+
+def _ok(_: SimulatedValkey, __: Session, ___: Words) -> Reply:
+    return OK
+
+
 def _whole(word: bytes) -> int | None:
-    return int(word) if word.removeprefix(b"-").isdigit() else None
+    number = int(word) if _WHOLE.fullmatch(word) else None
+    return number if number is not None and -_LARGEST - 1 <= number <= _LARGEST else None
 
 
 COMMANDS: Final[dict[str, Command]] = {
@@ -327,7 +355,8 @@ COMMANDS: Final[dict[str, Command]] = {
     "QUIT": Command(_quit, -1, is_always=True, is_open=True),
     "CLUSTER": Command(_no_cluster, -2, is_always=True),
     "ASKING": Command(_no_cluster, 1),
-    "READONLY": Command(_no_cluster, 1, is_always=True),
-    "READWRITE": Command(_no_cluster, 1, is_always=True),
+    "READONLY": Command(_ok, 1, is_always=True),
+    "READWRITE": Command(_ok, 1, is_always=True),
+    "HELLO": Command(_hello, -1, is_always=True, is_open=True),
 }
 """The commands of one server by name; a cluster node and a sentinel have some more."""
