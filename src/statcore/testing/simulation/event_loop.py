@@ -6,6 +6,7 @@ import asyncio
 import socket
 from asyncio import base_events
 from collections.abc import Callable
+from contextvars import Context
 from itertools import count
 from typing import Any, Final, Self
 
@@ -86,6 +87,8 @@ class SimulatedLoop(base_events.BaseEventLoop):
         self.network = network
         self._selector = _Clock()
         self._dialled: dict[int, tuple[str, int]] = {}
+        self.watch: Callable[[], object] | None = None
+        """Called before and after each callback that `call_soon` takes meanwhile, in the context of the callback."""
         self._numbers = count()
         self.set_task_factory(_new_task)
         network.attach(self)
@@ -101,6 +104,17 @@ class SimulatedLoop(base_events.BaseEventLoop):
     def next_number(self) -> int:
         """Return the number of a new future or task."""
         return next(self._numbers)
+
+    def call_soon(  # type: ignore[override]
+        self,
+        callback: Callable[..., object],
+        *args: Any,  # noqa: ANN401 - whatever the callback takes
+        context: Context | None = None,
+    ) -> asyncio.Handle:
+        """Call a function in the next turn."""
+        if self.watch is None:
+            return super().call_soon(callback, *args, context=context)
+        return super().call_soon(self._call_watched, callback, args, context=context)
 
     async def getaddrinfo(
         self, host: str | bytes | None, port: str | bytes | int | None, **_: object
@@ -156,6 +170,12 @@ class SimulatedLoop(base_events.BaseEventLoop):
     ) -> SimulatedServer:
         """Listen on a port of a host."""
         return self.network.host(host).listen(port, protocol_factory)
+
+    def _call_watched(self, callback: Callable[..., object], args: tuple[Any, ...]) -> None:
+        watch = self.watch or (lambda: None)
+        watch()
+        callback(*args)
+        watch()
 
     def _process_events(self, event_list: list[Any]) -> None:
         """Do nothing: bytes arrive by timers."""

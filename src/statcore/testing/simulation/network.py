@@ -6,6 +6,7 @@ import asyncio
 import socket
 from collections import deque
 from collections.abc import Callable, Iterator
+from contextvars import Context
 from random import Random
 from typing import Any, Final, Literal, TypeAlias
 
@@ -193,7 +194,7 @@ class Network:
         client.peer, server.peer = server, client
         self._ends |= {client: None, server: None}
         self.record(f"{client.label} opens")
-        server.protocol.connection_made(server)
+        Context().run(server.protocol.connection_made, server)  # a server knows no context variables of its clients
         client.protocol.connection_made(client)
         return client
 

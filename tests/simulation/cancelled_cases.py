@@ -1,0 +1,133 @@
+"""Cases of cancellation: a client of simulated servers, and calls whose answers tell one call from another."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from functools import partial
+from types import ModuleType
+from typing import Any, TypeAlias
+
+import attrs
+from tests.simulation.cancelled_world import WITNESSES, Ports, prepare
+
+from statcore.errors import ClosedError
+from statcore.model import StatisticsBatch
+from statcore.testing.expectations import expect, plain
+from statcore.testing.simulation import Simulation, simulate
+from statcore.testing.simulation.cancellation import Cancelled, cancel_at_moments
+
+Call: TypeAlias = Callable[[Any], Awaitable[object]]
+"""A call of a client."""
+Opening: TypeAlias = Callable[[Simulation], AbstractAsyncContextManager[Ports]]
+"""Starts servers, and opens and closes ports that read from them."""
+
+
+@attrs.frozen(kw_only=True, eq=False)
+class Subject:
+    """A class, or a module with functions, whose coroutines are cancelled.
+
+    Args:
+        home: the class or module.
+        ports: opens what it reads through.
+        of: makes the client of the ports.
+        calls: by coroutine, calls with different answers. The first is cancelled, and all are made afterwards, at once.
+        leaves_tasks: as in `Cancelled`.
+        note: tells it from another subject with this home.
+    """
+
+    home: type | ModuleType
+    ports: Opening
+    of: Callable[[Ports], Any] = lambda ports: ports
+    calls: Mapping[str, Sequence[Call]]
+    leaves_tasks: bool = False
+    note: str = ""
+
+    def cases(self) -> list[Case]:
+        """Return a case for each coroutine, and for the first one more where the client is new."""
+        cases = [Case(self, method, is_new=False) for method in self.calls]
+        return [Case(self, next(iter(self.calls)), is_new=True), *cases]
+
+
+@attrs.frozen(eq=False)
+class Case:
+    """A coroutine of a subject.
+
+    Args:
+        subject: the subject.
+        method: the name of the coroutine.
+        is_new: whether the call that is cancelled is the first of its client, which has to connect.
+    """
+
+    subject: Subject
+    method: str
+    is_new: bool
+
+    @property
+    def coroutine(self) -> str:
+        """The full name of the coroutine."""
+        home = self.subject.home
+        name = f"{home.__module__}.{home.__qualname__}" if isinstance(home, type) else home.__name__
+        return f"{name}.{self.method}"
+
+    def __str__(self) -> str:
+        """Name the case."""
+        notes = filter(None, [self.subject.note, "new" if self.is_new else ""])
+        return "-".join([self.coroutine, *notes])
+
+    def cancel(self, *, seed: int, most: int | None) -> int:
+        """Cancel the call at its moments, at most at so many, and return their number."""
+        prepare()
+        expected = simulate(self._undisturbed, seed=seed)
+        told_apart = [repr(answer) for answer in expected if answer is not None]
+        expect(len(told_apart), len(set(told_apart)), "different answers")
+        return cancel_at_moments(partial(self._setting, expected), seed=seed, most=most)
+
+    async def _undisturbed(self, simulation: Simulation) -> list[object]:
+        """Return the answers of a client that nobody cancels."""
+        async with self.subject.ports(simulation) as ports:
+            return await self._read_all(self.subject.of(ports), ports)
+
+    @asynccontextmanager
+    async def _setting(self, expected: list[object], simulation: Simulation) -> AsyncIterator[Cancelled]:
+        """Open the client, and use it before unless it is new."""
+        async with self.subject.ports(simulation) as ports:
+            client = self.subject.of(ports)
+            if not self.is_new:
+                await self._read_all(client, ports)
+
+            async def check() -> None:
+                expect(expected, await self._read_all(client, ports), "the answers after a cancelled call")
+
+            async def check_closed() -> None:
+                """Expect a client that is open and whole, or closed without a connection."""
+                try:
+                    await check()
+                except ClosedError:
+                    expect(
+                        [], [end for end in simulation.network.ends() if end.is_client], "connections that are left open"
+                    )
+
+            call = self.subject.calls[self.method][0]
+            yield Cancelled(
+                lambda: call(client),
+                check_closed if self.method == "aclose" else check,
+                leaves_tasks=self.subject.leaves_tasks,
+            )
+
+    async def _read_all(self, client: object, ports: Ports) -> list[object]:
+        """Make the calls, all at once, and then read from the ports; a client that is closed is not theirs alone."""
+        is_closing = self.method == "aclose"
+        calls = self.subject.calls[next(iter(self.subject.calls)) if is_closing else self.method]
+        answers = await asyncio.gather(*(call(client) for call in calls))
+        if not is_closing:
+            answers += await asyncio.gather(*(call(ports) for call in WITNESSES))
+        return [_comparable(answer) for answer in answers]
+
+
+def _comparable(answer: object) -> object:
+    """Return an answer in a form that can be compared."""
+    if isinstance(answer, StatisticsBatch):
+        return [plain(entry) for entry in answer], dict(answer.problems)
+    return answer

@@ -1,0 +1,172 @@
+"""The cluster of `tests.support.scoped_world` on simulated servers, and the ports that read from it."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from contextlib import asynccontextmanager
+from datetime import timedelta
+from functools import cache
+from typing import Any
+from unittest.mock import patch
+
+import attrs
+from tests.support.scoped_world import AGENTS, ENDPOINTS, KERNELS, START, fill, world
+
+import statcore_memory.pace
+import statcore_memory.statistics
+from statcore.model import QueryTimeRange
+from statcore.ports import StatisticsSinkPort
+from statcore.queriers import ContainerMetricQuerier
+from statcore.runtime import Runtime
+from statcore.statistics import StatisticsRepositories
+from statcore.testing.simulation import Simulation, simulate
+from statcore.testing.simulation.prometheus import ApiRequest, HttpAnswer, SimulatedPrometheus
+from statcore.testing.simulation.valkey import SimulatedValkey
+from statcore_memory import MemoryMetrics, MemoryStatistics
+from statcore_prometheus import PrometheusClient, PrometheusOptions
+from statcore_valkey import ValkeyOptions, ValkeyStatistics, ValkeyStatisticsSink
+
+VALKEY = "valkey://valkey"
+PROMETHEUS = "http://prometheus:9090"
+VALKEY_OPTIONS = ValkeyOptions(pool_size=2)
+PROMETHEUS_OPTIONS = PrometheusOptions(max_connections=2, max_points=3)
+NOW = START + timedelta(minutes=3)
+RANGE = QueryTimeRange(start=START, end=NOW, step="1m")
+
+
+@attrs.frozen(kw_only=True)
+class Ports(Runtime):
+    """The open ports, and a writer to the store."""
+
+    sink: StatisticsSinkPort
+
+
+@cache
+def in_memory() -> Runtime:
+    """Return the cluster in memory; nothing changes it."""
+    return asyncio.run(world(KERNELS, ENDPOINTS, AGENTS))
+
+
+@cache
+def stored() -> Sequence[Mapping[bytes, Any]]:
+    """Return what the store has, by database and key."""
+
+    async def scenario(simulation: Simulation) -> list[dict[bytes, Any]]:
+        server = SimulatedValkey(simulation.network, "valkey")
+        server.start()
+        sink = ValkeyStatisticsSink.from_url(VALKEY)
+        await fill(sink, KERNELS, ENDPOINTS, AGENTS)
+        await sink.aclose()
+        return [{key: value.content for key, value in database.values.items()} for database in server.databases]
+
+    return simulate(scenario, seed=1)
+
+
+def prepare() -> None:
+    """Make what the runs share, which they cannot make themselves, since each has an event loop of its own."""
+    in_memory()
+    stored()
+
+
+def start_valkey(simulation: Simulation) -> SimulatedValkey:
+    """Start the store."""
+    server = SimulatedValkey(simulation.network, "valkey")
+    for database, contents in zip(server.databases, stored(), strict=True):
+        for key, content in contents.items():
+            database.set(key, content)
+    server.start()
+    return server
+
+
+_ANSWERS: dict[object, HttpAnswer] = {}
+
+
+class RememberingPrometheus(SimulatedPrometheus):
+    """A server that evaluates each query once for all runs; its samples do not change."""
+
+    async def right_answer(self, request: ApiRequest) -> HttpAnswer:
+        """Return the answer to a request."""
+        question = request.path, *(pair for pair in request.parameters if pair[0] != "timeout")
+        if question not in _ANSWERS:
+            _ANSWERS[question] = await super().right_answer(request)
+        return _ANSWERS[question]
+
+
+async def start_prometheus(simulation: Simulation) -> None:
+    """Start the metric backend."""
+    backend = in_memory().metrics
+    assert isinstance(backend, MemoryMetrics)
+    await RememberingPrometheus(simulation.network.host("prometheus"), backend, simulation.random).start()
+
+
+@asynccontextmanager
+async def on_servers(
+    simulation: Simulation, *, start: Callable[[Simulation], object] = start_valkey, url: str = VALKEY
+) -> AsyncIterator[Ports]:
+    """Read from a Valkey and a Prometheus; what exists is known from memory.
+
+    Args:
+        simulation: the simulation.
+        start: starts the store.
+        url: the store.
+    """
+    start(simulation)
+    await start_prometheus(simulation)
+    store = ValkeyStatistics.from_url(url, options=VALKEY_OPTIONS)
+    sink = ValkeyStatisticsSink.from_url(url, options=VALKEY_OPTIONS)
+    metrics = PrometheusClient(PROMETHEUS, options=PROMETHEUS_OPTIONS)
+    try:
+        yield Ports(
+            statistics=store,
+            repository=StatisticsRepositories.create(store).repository,
+            metrics=metrics,
+            inventory=in_memory().inventory,
+            sink=sink,
+        )
+    finally:
+        for port in (store, sink, metrics):
+            await port.aclose()
+
+
+@asynccontextmanager
+async def on_pair(simulation: Simulation) -> AsyncIterator[Ports]:
+    """Read from an HA pair, whose first member cannot be reached until the network is healed."""
+    async with on_servers(simulation) as ports:
+        simulation.network.host("first").cut()
+        options = attrs.evolve(PROMETHEUS_OPTIONS, fallback_urls=[PROMETHEUS], clock=asyncio.get_running_loop().time)
+        pair = PrometheusClient("http://first:9090", options=options)
+        try:
+            yield attrs.evolve(ports, metrics=pair)
+        finally:
+            await pair.aclose()
+
+
+@asynccontextmanager
+async def on_memory(_: Simulation) -> AsyncIterator[Ports]:
+    """Read from memory, which gives way to the event loop after each entry and sample."""
+    store = MemoryStatistics(clock=lambda: 0.0)
+    await fill(store, KERNELS, ENDPOINTS, AGENTS)
+    known = in_memory()
+    repository = StatisticsRepositories.create(store).repository
+    with (
+        patch.object(statcore_memory.statistics, "_ENTRIES_PER_TURN", 1),
+        patch.object(statcore_memory.pace, "_SAMPLES_PER_TURN", 0),
+    ):
+        yield Ports(statistics=store, repository=repository, metrics=known.metrics, inventory=known.inventory, sink=store)
+
+
+def querier(number: int) -> ContainerMetricQuerier:
+    """Return the querier of a kernel, whose values are the number times the minute."""
+    return ContainerMetricQuerier(metric_name="mem", value_type="current", kernel_id=KERNELS[number].kernel_id)
+
+
+WITNESSES: Sequence[Callable[[Ports], Awaitable[object]]] = [
+    lambda ports: ports.statistics.fetch_kernel_statistics([KERNELS[3].kernel_id]),
+    lambda ports: ports.statistics.fetch_kernel_statistics([KERNELS[4].kernel_id, KERNELS[5].kernel_id]),
+    lambda ports: ports.statistics.fetch_kernel_statistics([KERNELS[6].kernel_id]),
+    lambda ports: ports.metrics.query_utilization_now(querier(6), time=NOW),
+    lambda ports: ports.metrics.query_utilization_now(querier(7), time=NOW),
+    lambda ports: ports.metrics.query_utilization_now(querier(8), time=NOW),
+]
+"""Reads of the ports, whose answers show whether a connection still has the answer to another question."""
