@@ -24,7 +24,7 @@ from soak_ledger import Ledger
 from soak_reads import OBJECTS_OF_STORE, LiveReads, MetricReads, Read, ServiceReads, write_all
 from soak_tally import Leaks, MemorySample, Outcome, Tally
 
-from statcore.errors import StatcoreError
+from statcore.errors import StatcoreError, UnavailableError
 from statcore.ports import StatisticsSinkPort
 from statcore.statistics import StatisticsRepositories
 from statcore_prometheus import PrometheusClient, PrometheusOptions
@@ -119,10 +119,13 @@ class Load:
         return outcome
 
     def _ask(self, message: Begin | Healed | End | Stop) -> object:
-        self._connection.send(message)
-        if not self._connection.poll(_ANSWER_S):
-            raise TimeoutError(f"waited {_ANSWER_S:g} s for the readers after {message}")
-        return self._connection.recv()
+        try:
+            self._connection.send(message)
+            if not self._connection.poll(_ANSWER_S):
+                raise TimeoutError(f"waited {_ANSWER_S:g} s for the readers after {message}")
+            return self._connection.recv()
+        except (EOFError, ConnectionError) as error:
+            raise UnavailableError("the process of the readers has ended; its traceback is above") from error
 
 
 @contextmanager
@@ -190,7 +193,7 @@ class _Readers:
             for error in ended:
                 if not isinstance(error, asyncio.CancelledError):
                     self._tallies[CLUSTER].add_error("a task of the soak", error or RuntimeError("ended"))
-            in_use = _connections_in_use()
+            in_use = await _connections_in_use()
         leaks = await _leaks(files=files, threads=threads, connections_in_use=in_use)
         self.connection.send(
             Outcome(
@@ -345,10 +348,15 @@ def _random(seed: str) -> Random:
     return Random(seed)  # noqa: S311 - no secret
 
 
-def _connections_in_use() -> int:
-    """Return how many places in the pools of all servers are taken."""
+async def _connections_in_use() -> int:
+    """Return how many places in the pools of all servers are still taken; a search for the servers has some time to end."""
     nodes = [each for each in gc.get_objects() if isinstance(each, RedisNode)]
-    return sum(node.pool_size - node._slots._value for node in nodes)  # type: ignore[attr-defined]  # noqa: SLF001
+    deadline = time.monotonic() + _SETTLE_S
+    while True:
+        in_use: int = sum(node.pool_size - node._slots._value for node in nodes)  # type: ignore[attr-defined]  # noqa: SLF001
+        if not in_use or time.monotonic() > deadline:
+            return in_use
+        await asyncio.sleep(_PAUSE_S)
 
 
 async def _leaks(*, files: int, threads: int, connections_in_use: int) -> Leaks:

@@ -34,8 +34,10 @@ _REPLICAS: Final = [
 ]
 _AGENT_IDS: Final = [agent_id(number) for number in range(4)]
 _KERNELS: Final = range(KERNELS)
-_ACTIVITY: Final = range(_KERNELS.stop, _KERNELS.stop + KERNELS)
-_ENDPOINTS: Final = range(_ACTIVITY.stop, _ACTIVITY.stop + len(_ENDPOINT_IDS))
+# The two numbers of a session's activity are written and lost by themselves, so each is an object.
+_REQUESTS: Final = range(_KERNELS.stop, _KERNELS.stop + KERNELS)
+_LAST_RESPONSES: Final = range(_REQUESTS.stop, _REQUESTS.stop + KERNELS)
+_ENDPOINTS: Final = range(_LAST_RESPONSES.stop, _LAST_RESPONSES.stop + len(_ENDPOINT_IDS))
 _REPLICA_PLACES: Final = range(_ENDPOINTS.stop, _ENDPOINTS.stop + len(_REPLICAS))
 _AGENTS: Final = range(_REPLICA_PLACES.stop, _REPLICA_PLACES.stop + len(_AGENT_IDS))
 OBJECTS_OF_STORE: Final = _AGENTS.stop
@@ -81,6 +83,8 @@ class Answer:
 
 
 Read: TypeAlias = Callable[[Random], Coroutine[Any, Any, Answer]]
+ValuesOf: TypeAlias = Callable[[int, Any], Mapping[int, Iterable[object]]]
+"""Returns the values in an entry by object, for the place of the entry and the entry."""
 
 
 @attrs.frozen
@@ -105,7 +109,7 @@ class LiveReads:
     async def _kernels(self, random: Random) -> Answer:
         places, view = random.choices(_KERNELS, k=random.randint(1, KERNELS)), self.ledger.view()
         batch = await self.repository.get_kernel_statistics_batch([_KERNEL_IDS[place] for place in places])
-        return self._judged(places, batch, batch.problems, _fields_of_metrics, view)
+        return self._judged(places, batch, batch.problems, _of_one_object(_fields), view)
 
     async def _columns(self, random: Random) -> Answer:
         places, view = random.sample(_KERNELS, k=random.randint(1, KERNELS)), self.ledger.view()
@@ -116,40 +120,37 @@ class LiveReads:
             for row in zip(*(columns[field] for field in _FIELDS), strict=True)
         ]
         problems = {position: problem for position, (problem, *_) in columns.problems.items()}
-        return self._judged(places, rows, problems, lambda row: row, view)
+        return self._judged(places, rows, problems, _of_one_object(lambda row: row), view)
 
     async def _activity(self, random: Random) -> Answer:
-        places, view = random.sample(_ACTIVITY, k=random.randint(1, 20)), self.ledger.view()
-        ids = [_SESSION_IDS[place - _ACTIVITY.start] for place in places]
-        batch = await self.repository.get_inference_metrics_batch(ids)
-        return self._judged(places, batch, batch.problems, lambda entry: entry.values(), view, is_one_write=False)
+        places, view = random.sample(_KERNELS, k=random.randint(1, 20)), self.ledger.view()
+        batch = await self.repository.get_inference_metrics_batch([_SESSION_IDS[place] for place in places])
+        return self._judged(places, batch, batch.problems, _values_of_activity, view)
 
     async def _endpoints(self, _: Random) -> Answer:
         view = self.ledger.view()
         batch = await self.repository.get_endpoint_statistics_batch(_ENDPOINT_IDS)
-        return self._judged(_ENDPOINTS, batch, batch.problems, _fields_of_metrics, view)
+        return self._judged(_ENDPOINTS, batch, batch.problems, _of_one_object(_fields), view)
 
     async def _replicas(self, _: Random) -> Answer:
         view = self.ledger.view()
         batch = await self.repository.get_replica_statistics_batch(_REPLICAS)
-        return self._judged(_REPLICA_PLACES, batch, batch.problems, _fields_of_metrics, view)
+        return self._judged(_REPLICA_PLACES, batch, batch.problems, _of_one_object(_fields), view)
 
     async def _agents(self, _: Random) -> Answer:
         view = self.ledger.view()
         batch = await self.repository.get_agent_statistics_batch(_AGENT_IDS)
-        return self._judged(_AGENTS, batch, batch.problems, lambda entry: _fields_of_metrics(entry["node"]), view)
+        return self._judged(_AGENTS, batch, batch.problems, _of_one_object(lambda entry: _fields(entry["node"])), view)
 
     def _judged(
         self,
         places: Sequence[int],
         entries: Sequence[Any],
         problems: Mapping[int, Problem],
-        values_of: Callable[[Any], Iterable[object]],
+        values_of: ValuesOf,
         view: View,
-        *,
-        is_one_write: bool = True,
     ) -> Answer:
-        """Return what entries say; all values of an entry that is stored as one are of one write."""
+        """Return what entries say; all values of an object in an entry are of one write."""
         answer = Answer()
         for position, (place, entry) in enumerate(zip(places, entries, strict=True)):
             if (problem := problems.get(position)) is not None:
@@ -160,15 +161,31 @@ class LiveReads:
             elif entry is None:
                 answer.wrong.append(f"nothing for object {place}, and no problem")
             else:
-                values = {int(str(value)) for value in values_of(entry)}
-                faults = [fault for value in values if (fault := self.ledger.fault(place, value, view))]
-                if is_one_write and len(values) > 1:
-                    faults.append(f"parts of several writes for object {place}: {sorted(values)}")
-                answer.add(faults[0] if faults else None)
+                answer.add(_fault(self.ledger, values_of(place, entry), view))
         return answer
 
 
-def _fields_of_metrics(entry: Mapping[str, Mapping[str, Any]]) -> Iterable[object]:
+def _fault(ledger: Ledger, values: Mapping[int, Iterable[object]], view: View) -> str | None:
+    """Return what is wrong with the values of objects in an answer, or None."""
+    for place, texts in values.items():
+        of_object = {int(str(text)) for text in texts}
+        if len(of_object) != 1:
+            return f"parts of {len(of_object)} writes for object {place}: {sorted(of_object)}"
+        if fault := ledger.fault(place, of_object.pop(), view):
+            return fault
+    return None
+
+
+def _values_of_activity(place: int, entry: Mapping[str, int]) -> Mapping[int, Iterable[object]]:
+    """Return the values of a session's activity by object."""
+    return {_REQUESTS[place]: [entry["requests"]], _LAST_RESPONSES[place]: [entry["last_response_ms"]]}
+
+
+def _of_one_object(values_of: Callable[[Any], Iterable[object]]) -> ValuesOf:
+    return lambda place, entry: {place: values_of(entry)}
+
+
+def _fields(entry: Mapping[str, Mapping[str, Any]]) -> Iterable[object]:
     return [fields[name] for fields in entry.values() for name in ("current", "capacity")]
 
 
@@ -189,13 +206,15 @@ async def write_all(sink: StatisticsSinkPort, ledger: Ledger) -> None:
     ledger.confirm(_KERNELS, write)
 
     async def write_activity(place: int) -> None:
-        count = stamp(write.number, place)
-        await sink.store_session_activity(_SESSION_IDS[place - _ACTIVITY.start], requests=count, last_response_ms=count)
-        ledger.confirm([place], write)
+        places = _REQUESTS[place], _LAST_RESPONSES[place]
+        requests, last_response_ms = (stamp(write.number, each) for each in places)
+        id_ = _SESSION_IDS[place]
+        await sink.store_session_activity(id_, requests=requests, last_response_ms=last_response_ms)
+        ledger.confirm(places, write)
 
-    write = ledger.begin_write(_ACTIVITY)
+    write = ledger.begin_write([*_REQUESTS, *_LAST_RESPONSES])
     for start in range(0, KERNELS, _PAGE):
-        outcomes = await asyncio.gather(*map(write_activity, _ACTIVITY[start : start + _PAGE]), return_exceptions=True)
+        outcomes = await asyncio.gather(*map(write_activity, _KERNELS[start : start + _PAGE]), return_exceptions=True)
         for outcome in outcomes:
             if outcome is not None:
                 raise outcome
@@ -362,14 +381,14 @@ class ServiceReads:
             place = _SESSION_IDS.index(item["session_id"])
             path = ("compute_session_list", "items", number)
             activity = item["inference_metrics"]
-            values = None if activity in _NO_VALUE else list(activity.values())
-            self._judge(answer, place + _ACTIVITY.start, values, (*path, "inference_metrics"), noted, view)
+            values = None if activity in _NO_VALUE else _values_of_activity(place, activity)
+            self._judge(answer, values, (*path, "inference_metrics"), noted, view)
             if [kernel["kernel_id"] for kernel in item["kernels"]] != [_KERNEL_IDS[place]]:
                 _wrong(answer, f"kernels {item['kernels']} of session {place}")
             for position, kernel in enumerate(item["kernels"]):
                 live = kernel["live_stat"]
-                values = None if live is None else [live["mem"]["current"]]
-                self._judge(answer, place, values, (*path, "kernels", position, "live_stat"), noted, view)
+                values = None if live is None else {place: [live["mem"]["current"]]}
+                self._judge(answer, values, (*path, "kernels", position, "live_stat"), noted, view)
         return answer
 
     async def _utilization(self, random: Random) -> Answer:
@@ -418,8 +437,7 @@ class ServiceReads:
     def _judge(
         self,
         answer: Answer,
-        place: int,
-        values: Sequence[object] | None,
+        values: Mapping[int, Iterable[object]] | None,
         path: tuple[object, ...],
         noted: set[tuple[object, ...]],
         view: View,
@@ -428,10 +446,9 @@ class ServiceReads:
         is_noted = any(path[: len(part)] == part or part[: len(path)] == path for part in noted)
         if values is None:
             if not is_noted:
-                _wrong(answer, f"nothing at {path} for object {place}, and no error")
+                _wrong(answer, f"nothing at {path}, and no error")
         else:
-            faults = [fault for value in values if (fault := self.ledger.fault(place, int(str(value)), view))]
-            answer.add(faults[0] if faults else None)
+            answer.add(_fault(self.ledger, values, view))
 
 
 def _wrong(answer: Answer, what: str) -> Answer:

@@ -18,7 +18,7 @@ from rich.console import Console
 from soak_faults import Fault, in_order
 from soak_ledger import LAG_S, Ledger, View, sample, sample_fault, stamp
 from soak_load import _leaks
-from soak_reads import OBJECTS_OF_STORE, Answer, LiveReads, MetricReads, write_all
+from soak_reads import OBJECTS_OF_STORE, Answer, LiveReads, MetricReads, _values_of_activity, write_all
 from soak_report import Circumstances, missed_goals, tables
 from soak_tally import Durations, Leaks, Memory, MemorySample, Outcome, Tally
 
@@ -185,9 +185,8 @@ async def test_a_failure_that_is_shown_as_zero_is_wrong() -> None:
     zeros = {"requests": 0, "last_response_ms": 0}
     problem = Problem(ProblemKind.INCOMPLETE, message="no number")
     for problems, counts in (({0: problem}, (0, 0, 1)), ({}, (0, 1, 0))):
-        answer = reads._judged(
-            [150], StatisticsBatch([zeros], problems=problems), problems, lambda entry: entry.values(), reads.ledger.view()
-        )
+        batch = StatisticsBatch([zeros], problems=problems)
+        answer = reads._judged([PLACE], batch, problems, _values_of_activity, reads.ledger.view())
         assert counts == (answer.right, len(answer.wrong), answer.shown.total())
     await store.aclose()
 
