@@ -1,0 +1,146 @@
+"""The tables of a soak, with its goals."""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Mapping, Sequence
+from typing import Final
+
+import attrs
+from report import Goal, Report, Row, Table
+from soak_tally import Memory, Outcome, Tally
+
+_NONE: Final = Goal(0)
+_FLAT: Final = Goal(1.05)
+_ENDLESS_S: Final = 60.0
+"""No load of the machine explains that a source is not right again after this time."""
+_LEAST_MINUTES: Final = 5.0
+"""How long a soak must last for its memory to have a goal; Python's allocator needs minutes to settle."""
+_WARM_UP: Final = 0.2
+"""The share of the time that is the warm-up of the memory."""
+_KIB: Final = 2**10
+_MIB: Final = 2**20
+_ANSWERS: Final = (
+    "*right* counts the entries and points that were checked and right; *foreign* the exceptions that are not of statcore,"
+    " and the errors of statcore that no fault of a server explains; *shown* the errors and problems that say what lacks;"
+    " *gaps* the points that a server lost when it was killed"
+)
+_LEFT: Final = "Connections in use are counted when all calls have ended, and the rest after the clients are closed"
+_MOST: Final = "*most connections* is to one port; the reader and the writer of a store have a pool of 16 each"
+
+
+@attrs.frozen(kw_only=True)
+class Circumstances:
+    """What happened around the readers.
+
+    Args:
+        faults: how often each fault happened, by name.
+        load: the mean of the machine's load average.
+        cores: how many cores it has.
+        versions: the servers.
+    """
+
+    faults: Mapping[str, int]
+    load: float
+    cores: int
+    versions: str
+
+
+def tables(outcome: Outcome, around: Circumstances) -> list[Table]:
+    """Return what a soak has measured."""
+    title = f"{outcome.seconds / 60:.1f} minutes, {sum(around.faults.values())} faults, {around.versions}"
+    tallies = outcome.tallies
+    examples = [
+        f"Wrong or foreign, {source}: {'; '.join(each.examples)}" for source, each in tallies.items() if each.examples
+    ]
+    recovery = (
+        f"The times depend on the load of the machine, which was {around.load:.1f} on average on {around.cores} cores, with"
+        " that of the soak itself; the only goal is that they end. Where others take over, time counts from there on"
+    )
+    return [
+        Table(
+            title=f"answers, {title}",
+            subject="source",
+            rows=[_answers(source, tally) for source, tally in tallies.items()],
+            notes=[_ANSWERS, *examples],
+        ),
+        Table(
+            title="errors and problems that callers were shown",
+            subject="source",
+            rows=[Row(contender=source, figures=dict(sorted(tally.shown.items()))) for source, tally in tallies.items()],
+        ),
+        Table(
+            title="seconds from the end of a fault until each kind of read was right",
+            subject="fault",
+            rows=[_recovery(name, times, outcome.recoveries_s.get(name, [])) for name, times in around.faults.items()],
+            notes=[recovery],
+        ),
+        _left(outcome),
+        _memory(outcome),
+    ]
+
+
+def missed_goals(report: Report) -> list[str]:
+    """Return the goals that are missed, with their figures."""
+    return [
+        f"{row.contender}: {column} {row.cell(column).removesuffix(' !')}"
+        for table in report.tables
+        for row in table.rows
+        for column in row.missed
+    ]
+
+
+def _answers(source: str, tally: Tally) -> Row:
+    return Row(
+        contender=source,
+        figures={
+            "calls": tally.calls,
+            "right": tally.right,
+            "wrong": tally.wrong,
+            "foreign": tally.foreign,
+            "shown": tally.shown.total(),
+            "gaps": tally.gaps,
+            "cancelled": tally.abandoned,
+            "p50 ms": tally.durations.percentile(0.5) * 1e3,
+            "p99 s": tally.durations.percentile(0.99),
+            "longest s": tally.durations.longest_s,
+        },
+        goals={
+            "right": Goal(1, at_least=True),
+            "wrong": _NONE,
+            "foreign": _NONE,
+            "p99 s": Goal(tally.deadline_s),
+        },
+    )
+
+
+def _recovery(name: str, times: int, recoveries_s: Sequence[float]) -> Row:
+    if not recoveries_s:
+        return Row(contender=name, figures={"times": times})
+    figures = {"times": times, "median": statistics.median(recoveries_s), "worst": max(recoveries_s)}
+    return Row(contender=name, figures=figures, goals={"worst": Goal(_ENDLESS_S)})
+
+
+def _left(outcome: Outcome) -> Table:
+    left = {name.replace("_", " "): count for name, count in attrs.asdict(outcome.leaks).items()}
+    row = Row(contender="readers and writers", figures=left, goals=dict.fromkeys(left, _NONE))
+    return Table(title="left at the end", subject="process", rows=[row], notes=[_LEFT])
+
+
+def _memory(outcome: Outcome) -> Table:
+    memory = Memory.of(outcome.memory, warm_up_s=_WARM_UP * outcome.seconds)
+    figures: dict[str, float] = {"most connections": outcome.most_connections}
+    notes = [_MOST, f"A ratio is of a line through all samples after {_WARM_UP:.0%} of the time: its end to its start"]
+    if memory is not None:
+        figures |= {
+            "memory MiB": memory.resident_bytes / _MIB,
+            "KiB a minute": memory.slope_bytes_per_min / _KIB,
+            "memory ratio": memory.resident_ratio,
+            "heap ratio": memory.blocks_ratio,
+        }
+    has_goal = memory is not None and outcome.seconds >= 60 * _LEAST_MINUTES
+    if not has_goal:
+        notes.append(f"Memory has no goal in less than {_LEAST_MINUTES:g} minutes")
+    goals = {"memory ratio": _FLAT, "heap ratio": _FLAT} if has_goal else {}
+    row = Row(contender="readers and writers", figures=figures, goals=goals)
+    return Table(title="connections and memory", subject="process", rows=[row], notes=notes)
