@@ -14,9 +14,9 @@ import sys
 from collections.abc import Generator, Iterable
 from contextlib import contextmanager, suppress
 from contextvars import ContextVar
-from io import TextIOWrapper
+from io import FileIO, TextIOWrapper
 from threading import Event, Lock, Thread
-from typing import TYPE_CHECKING, Any, Final, TextIO, cast
+from typing import TYPE_CHECKING, Any, BinaryIO, Final, TextIO, cast
 
 if TYPE_CHECKING:
     from statcore.plugins import PluginReport  # too slow to import for --help
@@ -201,6 +201,15 @@ class _Guard:
     def _keep_reporting(self) -> None:
         while not self._ended.wait(_INTERVAL_S):
             self.report()
+
+
+def write_errors_at_once() -> None:
+    """Let standard error have no buffer: text that a full disk or a closed pipe does not take is lost.
+
+    In a buffer it would fail again at exit, which changes the exit code, and whenever another process is started.
+    """
+    unbuffered = cast("BinaryIO", FileIO(sys.stderr.fileno(), "wb", closefd=False))
+    sys.stderr = TextIOWrapper(unbuffered, sys.stderr.encoding, errors="backslashreplace", write_through=True)
 
 
 def _file_in_memory() -> int:

@@ -13,7 +13,7 @@ import resource
 import sys
 import termios
 from asyncio import BaseTransport, Transport
-from collections.abc import Awaitable, Callable, Container
+from collections.abc import Awaitable, Callable, Container, Sequence
 from typing import Any, Final, cast
 
 import attrs
@@ -25,6 +25,8 @@ UNUSED_S: Final = 75.0
 """How long a connection may be open without a whole request, or after a response; proxies close theirs after 60 s."""
 _MOST: Final = 4096
 _SLOWEST_BYTES_PER_S: Final = 64 * 1024
+_MOST_WAITING_BYTES: Final = 512 * 1024 * 1024
+"""How much of all responses may wait for clients: a client could request many, each within the limit of a response."""
 _CHECK_S: Final = 0.5
 
 
@@ -79,24 +81,23 @@ class Connections:
 
     async def close_unused(self, server: web.Server) -> None:
         """Close connections that wait too long for a request, or whose clients do not read; runs until it is cancelled."""
-        loop = asyncio.get_running_loop()
         begun: dict[Transport, tuple[float, int]] = {}
         while True:
             await asyncio.sleep(_CHECK_S)
-            now_s, open_ = loop.time(), server.connections
+            now_s, open_ = asyncio.get_running_loop().time(), server.connections
             transports = [connection.transport for connection in open_ if connection.transport is not None]
-            unread = {transport: _unread_bytes(transport) for transport in transports if waiting_bytes(transport)}
-            self._close_idle(open_, now_s, reading=unread)
-            begun = {transport: begun.get(transport, (now_s, size)) for transport, size in unread.items()}
-            for transport, (start_s, size) in begun.items():
-                if now_s - start_s < self.read_s:
-                    continue
-                if size - unread[transport] < _SLOWEST_BYTES_PER_S * self.read_s:
-                    _logger.info("a client reads its response too slowly; its connection is closed")
-                    transport.abort()
-                begun[transport] = now_s, unread[transport]
+            reading = [transport for transport in transports if waiting_bytes(transport)]
+            self._close_idle(open_, now_s, reading)
+            _cut_off_longest(reading)
+            begun = {transport: begun.get(transport, (now_s, _unread_bytes(transport))) for transport in reading}
+            for transport, (start_s, before) in begun.items():
+                if now_s - start_s >= self.read_s:
+                    unread = _unread_bytes(transport)
+                    if before - unread < _SLOWEST_BYTES_PER_S * self.read_s:
+                        _cut_off(transport, "its client reads too slowly")
+                    begun[transport] = now_s, unread
 
-    def _close_idle(self, open_: list[web.RequestHandler], now_s: float, *, reading: Container[BaseTransport]) -> None:
+    def _close_idle(self, open_: list[web.RequestHandler], now_s: float, reading: Container[Transport]) -> None:
         self._idle_since = {connection: self._idle_since.get(connection, (False, now_s)) for connection in open_}
         for connection, (_, since_s) in self._idle_since.items():
             if connection in self._busy or connection.transport is None:
@@ -105,6 +106,21 @@ class Connections:
                 self._idle_since[connection] = True, now_s
             elif now_s - since_s >= UNUSED_S:
                 connection.transport.close()
+
+
+def _cut_off_longest(reading: Sequence[Transport]) -> None:
+    """Close the connections for which the most is waiting, until what waits for the others is not too much."""
+    waiting = {transport: waiting_bytes(transport) for transport in reading}
+    excess = sum(waiting.values()) - _MOST_WAITING_BYTES
+    for transport in sorted(reading, key=waiting.__getitem__, reverse=True):
+        if excess > 0:
+            excess -= waiting[transport]
+            _cut_off(transport, "more waits for clients than this process keeps")
+
+
+def _cut_off(transport: Transport, reason: str) -> None:
+    _logger.info("a connection is closed: %s", reason)
+    transport.abort()
 
 
 def waiting_bytes(transport: BaseTransport | None) -> int:

@@ -57,13 +57,14 @@ def listen(host: str, port: int) -> socket.socket:
     try:
         family, _, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0]
     except (socket.gaierror, UnicodeError):
-        raise InputError(f"cannot listen on {where!r:.100}: expected the name or the address of this machine") from None
+        raise InputError(f"cannot listen on host {host!r:.100}: expected the name or the address of this machine") from None
     try:
         # Without dualstack_ipv6, "::" would leave out the IPv4 addresses of this machine.
         dualstack = family == socket.AF_INET6 and socket.has_dualstack_ipv6()
         return socket.create_server(address[:2], family=family, backlog=_BACKLOG, dualstack_ipv6=dualstack)
     except OSError as error:
-        raise UnavailableError(f"cannot listen on {where}: {error.strerror}", service=where) from error
+        message = f"cannot listen on port {port} of host {host}: {os.strerror(error.errno or 0)}"
+        raise UnavailableError(message, service=where) from error
 
 
 def is_loopback(listener: socket.socket) -> bool:

@@ -196,7 +196,7 @@ def test_a_client_that_does_not_read_is_cut_off(bytes_per_s: int, tls: Tls, capl
                 size = 0
                 with suppress(ConnectionError):
                     if not bytes_per_s:
-                        await until(lambda: "too slowly" in caplog.text, "the end of the connection")
+                        await until(lambda: connections.__name__ in caplog.text, "the end of the connection")
                     while part := await reader.read(bytes_per_s or -1):
                         size += len(part)
                         if size > len(LARGE):
@@ -236,3 +236,28 @@ async def test_the_connection_that_was_used_least_recently_makes_room(monkeypatc
         for _, writer in clients:
             writer.transport.abort()
         await asyncio.wait(waiting)
+
+
+async def test_the_memory_for_clients_that_do_not_read_is_bounded(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Clients request more than may wait for them: one loses its connection, and the other one gets its response."""
+    monkeypatch.setattr(connections, "_MOST_WAITING_BYTES", len(LARGE) * 3 // 2)
+    monkeypatch.setattr(connections, "_CHECK_S", 0.01)
+    with caplog.at_level(logging.INFO):
+        async with running(Tls()) as service:
+            clients = [await asyncio.open_connection(*service.address, limit=1024) for _ in range(2)]
+            for reader, writer in clients:
+                writer.write(request_of("/large"))
+                await reader.readuntil(b"\r\n\r\n")
+            await until(lambda: connections.__name__ in caplog.text, "the end of a connection")
+
+            async def size(reader: asyncio.StreamReader) -> int:
+                try:
+                    return len(await reader.readexactly(len(LARGE)))
+                except (ConnectionError, asyncio.IncompleteReadError):
+                    return 0
+
+            assert [0, len(LARGE)] == sorted([await size(reader) for reader, _ in clients])
+            for _, writer in clients:
+                writer.transport.abort()

@@ -22,7 +22,7 @@ from statcore_cli.command_line import setting_options
 from statcore_cli.event_loop import stop_on_signals
 from statcore_cli.serve_settings import ServeSettings, serve_options
 from statcore_cli.settings import CliSettings, errors_prefixed_with
-from statcore_cli.standard_output import guarded, plugin_code, take_back
+from statcore_cli.standard_output import guarded, plugin_code, take_back, write_errors_at_once
 from statcore_web import Tokens, attach, log_handler
 from statcore_web.admission import AdmissionRows
 from statcore_web.browsers import LOOPBACK_HOSTS, BrowserRules
@@ -137,6 +137,7 @@ def _print_line(text: str) -> None:
 
 
 def _run_worker(settings: CliSettings, serve: ServeSettings, worker: Worker) -> None:
+    write_errors_at_once()
     _start_log(serve)
     try:
         with guarded(), plugin_code():
