@@ -66,21 +66,22 @@ def simulate(scenario: Callable[[Simulation], Coroutine[Any, Any, _Result]], *, 
         if is_traced:
             sys.stderr.write(f"{line}\n")
 
-    source = Random(seed)  # noqa: S311 - a seed, no secret
-    network = Network(source, keep)
-    simulation = Simulation(network, source, network.record)
     try:
-        with _own_chance(seed), _strict_warnings():
-            return _run(scenario, simulation)
+        with _own_chance(seed):
+            return _run(scenario, seed, keep)
     except BaseException as error:
         error.add_note("\n".join([f"seed {seed}; {TRACE}=1 shows every event; the last ones:", *events]))
         raise
 
 
-def _run(scenario: Callable[[Simulation], Coroutine[Any, Any, _Result]], simulation: Simulation) -> _Result:
-    network = simulation.network
+def _run(
+    scenario: Callable[[Simulation], Coroutine[Any, Any, _Result]], seed: int, keep: Callable[[float, str], None]
+) -> _Result:
+    source = Random(seed)  # noqa: S311 - a seed, no secret
+    network = Network(source, keep)
+    simulation = Simulation(network, source, network.record)
     errors: list[str] = []
-    with asyncio.Runner(loop_factory=lambda: SimulatedLoop(network)) as runner:
+    with _strict_warnings(), asyncio.Runner(loop_factory=lambda: SimulatedLoop(network)) as runner:
         loop = runner.get_loop()
         loop.set_exception_handler(lambda _, context: errors.append(f"{context['message']}: {context.get('exception')!r}"))
 
@@ -129,6 +130,7 @@ def _own_chance(seed: int) -> Generator[None]:
     try:
         yield
     finally:
+        gc.collect()  # what the frames of the run held; the next run would freeze it
         gc.unfreeze()
         random.setstate(state)
         if had_collector:
