@@ -8,7 +8,9 @@ from functools import partial
 from typing import Any, Final
 
 import pytest
+from tests.simulation.planting import Plant
 from tests.simulation.service_scenario import Away, service_scenario
+from tests.simulation.traces import traced
 
 from statcore.errors import StatcoreError
 from statcore.model import StatisticsBatch
@@ -109,10 +111,20 @@ def _instead_of_failing(patch: pytest.MonkeyPatch, method: str, entry: Callable[
     ],
     ids=lambda value: getattr(value, "__name__", value),
 )
-def test_a_planted_fault_is_found(
-    away: Away, plant: Callable[[pytest.MonkeyPatch], None], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_planted_fault_is_found(away: Away, plant: Plant, monkeypatch: pytest.MonkeyPatch) -> None:
     """A fault of the service, or of what it reads by, fails the scenario."""
     plant(monkeypatch)
     with pytest.raises(AssertionError):
         _check_service(away, 600.0, 0)
+
+
+def test_a_seed_is_one_run_in_every_process() -> None:
+    """Every event has the same time in processes whose hashes of text differ."""
+    program = (
+        "from functools import partial; from tests.simulation.service_scenario import service_scenario as scenario;"
+        "from statcore.testing.simulation import simulate;"
+        "simulate(partial(scenario, away='both', away_s=120.0), seed=1)"
+    )
+    first, second = (traced(program, hash_seed=hash_seed) for hash_seed in (1, 2))
+    assert len(first) > 100
+    assert first == second
