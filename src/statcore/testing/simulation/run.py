@@ -12,7 +12,7 @@ from collections import deque
 from collections.abc import Callable, Coroutine, Generator
 from contextlib import contextmanager
 from random import Random
-from typing import Any, Final, TypeVar
+from typing import Any, Final, TypeAlias, TypeVar
 
 import attrs
 
@@ -28,6 +28,7 @@ TRACE: Final = "SIMULATION_TRACE"
 """With this environment variable, every event is written to standard error when it happens."""
 
 _Result = TypeVar("_Result")
+_Keep: TypeAlias = Callable[[float, str], None]
 
 
 @attrs.frozen(eq=False)
@@ -77,38 +78,8 @@ def simulation_steps(*, seed: int) -> Generator[SimulationSteps]:
     Raises:
         AssertionError: as in `simulate`, unless a step has failed.
     """
-    events: deque[str] = deque(maxlen=_KEPT_EVENTS)
-    is_traced = bool(os.environ.get(TRACE))
-
-    def keep(time_s: float, event: str) -> None:
-        line = f"{time_s:14.6f}  {event}"
-        events.append(line)
-        if is_traced:
-            sys.stderr.write(f"{line}\n")
-
-    source = Random(seed)  # noqa: S311 - a seed, no secret
-    network = Network(source, keep)
-    try:
-        with _own_chance(seed), _strict_warnings():
-            with asyncio.Runner(loop_factory=lambda: SimulatedLoop(network)) as runner:
-                errors: list[str] = []
-                loop = runner.get_loop()
-                loop.set_exception_handler(
-                    lambda _, found: errors.append(f"{found['message']}: {found.get('exception')!r}")
-                )
-                steps = SimulationSteps(Simulation(network, source, network.record), runner)
-                try:
-                    yield steps
-                    if not steps.has_failed:
-                        runner.run(_expect_nothing_left(network))
-                        gc.collect()  # calls `__del__` of what was dropped, while its warnings are errors
-                finally:
-                    for connection in network.ends():
-                        connection.abort()
-            expect([], errors, "errors that the event loop logged")
-    except BaseException as error:
-        error.add_note("\n".join([f"seed {seed}; {TRACE}=1 shows every event; the last ones:", *events]))
-        raise
+    with _noted_events(seed) as keep, _own_chance(seed), _steps(seed, keep) as steps:
+        yield steps
 
 
 def simulate(scenario: Callable[[Simulation], Coroutine[Any, Any, _Result]], *, seed: int) -> _Result:
@@ -123,8 +94,52 @@ def simulate(scenario: Callable[[Simulation], Coroutine[Any, Any, _Result]], *, 
             loop, or nothing could happen any more.
         Exception: an error of the scenario. Each has a note with the seed and the last events.
     """
-    with simulation_steps(seed=seed) as steps:
-        return steps.run(scenario(steps.simulation))
+
+    def run(keep: _Keep) -> _Result:
+        with _steps(seed, keep) as steps:
+            return steps.run(scenario(steps.simulation))
+
+    with _noted_events(seed) as keep, _own_chance(seed):
+        return run(keep)  # whose frame is gone when the garbage of the run is collected
+
+
+@contextmanager
+def _steps(seed: int, keep: _Keep) -> Generator[SimulationSteps]:
+    source = Random(seed)  # noqa: S311 - a seed, no secret
+    network = Network(source, keep)
+    errors: list[str] = []
+    with _strict_warnings(), asyncio.Runner(loop_factory=lambda: SimulatedLoop(network)) as runner:
+        loop = runner.get_loop()
+        loop.set_exception_handler(lambda _, found: errors.append(f"{found['message']}: {found.get('exception')!r}"))
+        steps = SimulationSteps(Simulation(network, source, network.record), runner)
+        try:
+            yield steps
+            if not steps.has_failed:
+                runner.run(_expect_nothing_left(network))
+                gc.collect()  # calls `__del__` of what was dropped, while its warnings are errors
+        finally:
+            for connection in network.ends():
+                connection.abort()
+    expect([], errors, "errors that the event loop logged")
+
+
+@contextmanager
+def _noted_events(seed: int) -> Generator[_Keep]:
+    """Yield what keeps an event; an error gets a note with the last ones."""
+    events: deque[str] = deque(maxlen=_KEPT_EVENTS)
+    is_traced = bool(os.environ.get(TRACE))
+
+    def keep(time_s: float, event: str) -> None:
+        line = f"{time_s:14.6f}  {event}"
+        events.append(line)
+        if is_traced:
+            sys.stderr.write(f"{line}\n")
+
+    try:
+        yield keep
+    except BaseException as error:
+        error.add_note("\n".join([f"seed {seed}; {TRACE}=1 shows every event; the last ones:", *events]))
+        raise
 
 
 async def _bounded(coroutine: Coroutine[Any, Any, _Result]) -> _Result:
@@ -162,6 +177,7 @@ def _own_chance(seed: int) -> Generator[None]:
     try:
         yield
     finally:
+        gc.collect()  # what the frames of the run held; the next run would freeze it
         gc.unfreeze()
         random.setstate(state)
         if had_collector:
