@@ -86,7 +86,7 @@ class _Part:
 
 @attrs.define(kw_only=True, eq=False)
 class FanOut:
-    """One call of `Keyspace.fan_out`. A server is sick if its last exchange failed.
+    """One call of `Keyspace.fan_out`. A server is sick if its last exchanges failed.
 
     Args:
         keys, work, deadline, is_write: the arguments of the call.
@@ -267,8 +267,11 @@ class FanOut:
         self._settle(positions, None if unsynced is None else Unsynced(self.node(unsynced).service))
 
     def _retry(self, part: _Part, positions: Sequence[int], error: StatcoreError) -> None:
-        """Search for the servers of keys that failed, and retry after a pause; a server that answers no key is sick."""
-        if len(positions) == len(part.positions):
+        """Search for the servers of keys that failed, and retry after a pause; a server that answers no key is sick.
+
+        One failure of a primary may be that of an old connection. A new one may need the time of a search.
+        """
+        if len(positions) == len(part.positions) and (part.attempts or part.is_replica):
             self._mark_sick(part.address)
         self.discovery.search()
         self._pause(part, positions, error)
