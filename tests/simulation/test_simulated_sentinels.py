@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
+from contextlib import aclosing
 from typing import Any
 
+import pytest
 from tests.simulation.command_scripts import Step, plain, replies, steps
 from tests.support.valkey_topologies import ValkeySentinels
 
+from statcore.errors import UnavailableError
 from statcore.testing.simulation import Simulation, simulate
 from statcore.testing.simulation.valkey_sentinels import SimulatedSentinels
+from statcore_valkey import ValkeyOptions, ValkeyStatistics
 
 _SETTLED_S = 30.0
 """Simulated seconds after which all servers have the role that the sentinels gave them."""
@@ -84,3 +88,66 @@ def test_the_replies_are_those_of_real_sentinels(sentinels: ValkeySentinels) -> 
     sentinels.fail_over()
     sentinels.wait_until_whole()
     assert list(map(_essence, _real(sentinels, script))) == list(map(_essence, _simulated(script, fails_over=True)))
+
+
+@pytest.mark.parametrize("liar", [0, 1, 2])
+def test_a_sentinel_that_names_another_server_is_outvoted(liar: int) -> None:
+    """It has seen as many fail-overs as the others; in a fail-over, one that knows more is believed."""
+
+    async def scenario(simulation: Simulation) -> None:
+        topology = SimulatedSentinels(simulation.network, simulation.random)
+        topology.start()
+        topology.store({"k": b"\x80"})
+        topology.sentinels[liar].primary = topology.servers[1]
+        async with aclosing(ValkeyStatistics.from_url(topology.url)) as store:
+            assert [{}] == list(await store.fetch_kernel_statistics(["k"]))
+        topology.stop()
+
+    simulate(scenario, seed=1)
+
+
+def test_one_cut_connection_costs_no_key() -> None:
+    """Replicas have answered for other keys; a new connection to the primary waits for the sentinels."""
+
+    async def scenario(simulation: Simulation) -> None:
+        topology = SimulatedSentinels(simulation.network, simulation.random)
+        topology.start()
+        topology.store({"k": b"\x80"})
+        options = ValkeyOptions(read_from_replicas=True)
+        async with aclosing(ValkeyStatistics.from_url(topology.url, options=options)) as store:
+            await store.fetch_kernel_statistics(["missing"])
+            await store.ping()
+            for end in topology.primary.host.connections():
+                end.abort()
+            batch = await store.fetch_kernel_statistics(["k", "missing"])
+            assert not batch.problems
+        topology.stop()
+
+    simulate(scenario, seed=1)
+
+
+def test_a_cancelled_call_leaves_no_connection_that_was_not_confirmed() -> None:
+    """It was cancelled while the sentinels were asked; the server is a replica by now, and has lost its data."""
+
+    async def scenario(simulation: Simulation) -> None:
+        topology = SimulatedSentinels(simulation.network, simulation.random)
+        topology.start()
+        topology.store({"k": b"\x80"})
+        async with aclosing(ValkeyStatistics.from_url(topology.url, options=ValkeyOptions(timeout_s=1.0))) as store:
+            assert [{}] == list(await store.fetch_kernel_statistics(["k"]))
+            old = topology.primary
+            topology.fail_over(topology.sentinels[0])
+            topology.primary.is_withholding = True
+            old.follow(topology.primary)
+            old.restart(with_data=False)
+            for sentinel in topology.sentinels:
+                sentinel.hang()
+            call = asyncio.create_task(store.fetch_kernel_statistics(["k"]))
+            await asyncio.wait([call], timeout=0.1)
+            call.cancel()
+            await asyncio.wait([call])
+            with pytest.raises(UnavailableError, match="role"):
+                await store.fetch_kernel_statistics(["k"])
+        topology.stop()
+
+    simulate(scenario, seed=1)

@@ -164,9 +164,10 @@ def _sentinels(server_url: ServerUrl, settings: dict[str, Any], options: ValkeyO
         return SlotMap.parse_sentinel(*master, *replicas)
 
     async def find(known: SlotMap | None) -> SlotMap:
-        """Return the map of the sentinel that knows the latest fail-over; half of them may know less than this client."""
+        """Return the map of the sentinels that know the latest fail-over; half of them may know less than this client."""
         maps = await first_answers([servers_of(node) for node in nodes.values()])
-        latest = max(maps, key=lambda slots: slots.epoch)
+        primaries = [slots.shards[0].primary for slots in maps]
+        latest = max(maps, key=lambda slots: (slots.epoch, primaries.count(slots.shards[0].primary)))
         if known is not None and latest.epoch < known.epoch and 2 * len(maps) <= len(nodes):
             return known
         return latest
@@ -187,8 +188,12 @@ def _of_sentinels(
     def new_node(address: Address, is_replica: bool) -> RedisNode:  # noqa: FBT001 - `NewNode`
         async def connect(connection: Any) -> None:  # noqa: ANN401 - the driver's
             await connection.on_connect()
-            if not is_replica and not await discovery.confirms(address):
-                raise ConnectionError("the sentinels name another master")
+            try:
+                if not is_replica and not await discovery.confirms(address):
+                    raise ConnectionError("the sentinels name another master")
+            except BaseException:
+                await connection.disconnect(nowait=True)  # the driver would keep it when this is cancelled
+                raise
             if await _own_role(connection) == (b"master" if is_replica else b"replica"):
                 raise ConnectionError("its own role is another than the sentinels say")
 

@@ -86,7 +86,7 @@ class _Part:
 
 @attrs.define(kw_only=True, eq=False)
 class FanOut:
-    """One call of `Keyspace.fan_out`. A server is sick if its last exchange failed.
+    """One call of `Keyspace.fan_out`. A server is sick if its last exchanges failed.
 
     Args:
         keys, work, deadline, is_write: the arguments of the call.
@@ -269,9 +269,10 @@ class FanOut:
     def _retry(self, part: _Part, positions: Sequence[int], error: StatcoreError) -> None:
         """Search for the servers of keys that failed, and retry after a pause; a server that answers no key is sick.
 
-        Nothing is retried once the search is refused, since the keys stay at a server that fails.
+        One failure of a primary may be that of an old connection. A new one may need the time of a search. Nothing is
+        retried once the search is refused, since the keys stay at a server that fails.
         """
-        if len(positions) == len(part.positions):
+        if len(positions) == len(part.positions) and (part.attempts or part.is_replica):
             self._mark_sick(part.address)
         refusal = self.discovery.refusal if part.attempts else None  # of a search that ended after the keys had failed
         if refusal is not None:

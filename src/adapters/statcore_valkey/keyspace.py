@@ -41,7 +41,7 @@ class Keyspace:
         judge: returns the outcomes for answers of the `only_node` and its address for messages; None takes the answers.
 
     Attributes:
-        sick: the servers whose last exchange failed, and when it failed, on the clock of the event loop.
+        sick: the servers whose last exchanges failed, and when, on the clock of the event loop.
     """
 
     name: str

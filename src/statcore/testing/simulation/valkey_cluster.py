@@ -20,9 +20,9 @@ from statcore.testing.simulation.valkey_replication import OnChange, ReplicatedV
 SLOTS: Final = 16_384
 _ALL: Final = (1 << SLOTS) - 1
 _BUS_PORT: Final = 10_000
-_TICK_S: Final = 0.1
+_TICK_S: Final = 0.2
 """How often nodes hear from each other."""
-_NEWS_SHARE: Final = 0.3
+_NEWS_SHARE: Final = 0.5
 """How often they hear about changes then."""
 _WRITABLE_DELAY_S: Final = 2.0
 """How long a primary that starts waits for news before it answers."""
@@ -42,7 +42,7 @@ def key_slot(key: bytes) -> int:
 
 
 @attrs.define(eq=False)
-class _Member:
+class Member:
     """What a node knows of a node.
 
     Attributes:
@@ -51,6 +51,7 @@ class _Member:
         primary: the node that it follows, or None.
         epoch: the epoch of its claims; later claims win.
         slots: the slots that it owns, as the bits of a number.
+        unclaimed: those that it does not claim any more, whose owner is not known yet.
         told: the number of the last news from it.
         heard_s: when it was last heard from.
         has_failed: whether the cluster agrees that it is away.
@@ -62,6 +63,7 @@ class _Member:
     primary: ClusterNode | None = None
     epoch: int = 0
     slots: int = 0
+    unclaimed: int = 0
     told: int = -1
     heard_s: float = 0.0
     has_failed: bool = False
@@ -87,7 +89,7 @@ class ClusterNode(ReplicatedValkey):
     number: int = attrs.field(kw_only=True)
     timeout_s: float = attrs.field(default=2.0, kw_only=True)
     needs_all_slots: bool = attrs.field(default=False, kw_only=True)
-    members: dict[int, _Member] = attrs.field(init=False, factory=dict[int, "_Member"], repr=False)
+    members: dict[int, Member] = attrs.field(init=False, factory=dict[int, "Member"], repr=False)
     migrating: dict[int, ClusterNode] = attrs.field(init=False, factory=dict[int, "ClusterNode"], repr=False)
     importing: dict[int, ClusterNode] = attrs.field(init=False, factory=dict[int, "ClusterNode"], repr=False)
     is_up: bool = attrs.field(init=False, default=True)
@@ -115,11 +117,11 @@ class ClusterNode(ReplicatedValkey):
         return f"{self.number:040x}"
 
     @property
-    def own(self) -> _Member:
+    def own(self) -> Member:
         """What it knows of itself."""
         return self.members[self.number]
 
-    def owner(self, slot: int) -> _Member | None:
+    def owner(self, slot: int) -> Member | None:
         """Return the node that owns a slot, as far as this one knows."""
         return next((member for member in self.members.values() if member.slots >> slot & 1), None)
 
@@ -130,8 +132,7 @@ class ClusterNode(ReplicatedValkey):
             return False
         if self.own.slots >> slot & 1:
             return slot not in self.migrating or key in self.databases[0].values
-        source = self.owner(slot)
-        return slot in self.importing and source is not None and source.node.sends_away(key, slot)
+        return slot in self.importing and any(member.node.sends_away(key, slot) for member in self.members.values())
 
     def sends_away(self, key: bytes, slot: int) -> bool:
         """Return whether it sends clients that look for a key to another node, since its slot moves there."""
@@ -167,7 +168,7 @@ class ClusterNode(ReplicatedValkey):
         if (is_own or is_copy) and slot in self.migrating and missing:
             if len(missing) < len(keys):
                 return Failure("TRYAGAIN Multiple keys request during rehashing of slot")
-            return self._redirect("ASK", slot, self._successor(self.migrating[slot]))
+            return self._redirect("ASK", slot, self.successor(self.migrating[slot]))
         if not is_own and slot in self.importing and _ASKING in session.notes:
             is_torn = len(keys) > 1 and missing
             return Failure("TRYAGAIN Multiple keys request during rehashing of slot") if is_torn else None
@@ -220,8 +221,12 @@ class ClusterNode(ReplicatedValkey):
         member.told = other.news
         member.address, member.primary, member.epoch = other.own.address, other.own.primary, other.own.epoch
         member.has_synced = other.has_synced
+        member.unclaimed = member.slots & ~other.own.slots
         if other.primary is None:
             self._accept(member, other.own.slots)
+            if self.primary is None and self.own.epoch == member.epoch and self.number < other.number:
+                self.own.epoch = self.next_epoch()  # two may have chosen the same one
+                self.news += 1
         self._change()
 
     def claim(self, slots: int, epoch: int) -> None:
@@ -263,12 +268,12 @@ class ClusterNode(ReplicatedValkey):
         self._decide(now_s, [member for member in owners if member.node is self or not self.misses(member)], owners)
         self._elect(now_s, has_majority=has_majority)
 
-    def ranges(self) -> list[tuple[int, int, _Member]]:
+    def ranges(self) -> list[tuple[int, int, Member]]:
         """Return first slot, last slot and owner of each range, in order."""
         found = [(first, last, member) for member in self.members.values() for first, last in slot_ranges(member.slots)]
         return sorted(found, key=lambda part: part[:2])
 
-    def known_replicas(self, primary: _Member) -> list[_Member]:
+    def known_replicas(self, primary: Member) -> list[Member]:
         """Return the replicas of a node that are not away and have had its data."""
         return [
             member
@@ -276,20 +281,20 @@ class ClusterNode(ReplicatedValkey):
             if member.primary is primary.node and not member.has_failed and member.has_synced
         ]
 
-    def _successor(self, node: ClusterNode) -> _Member:
+    def successor(self, node: ClusterNode) -> Member:
         """Return the node that has the slots of a node, if it was replaced."""
         member = self.members[node.number]
         return self.members[member.primary.number] if member.primary is not None else member
 
-    def _redirect(self, kind: str, slot: int, member: _Member) -> Failure:
+    def _redirect(self, kind: str, slot: int, member: Member) -> Failure:
         host, port = member.address
         return Failure(f"{kind} {slot} {host}:{port}")
 
-    def misses(self, member: _Member) -> bool:
+    def misses(self, member: Member) -> bool:
         """Return whether a node has been silent for too long."""
         return member.node is not self and self.time_s() - member.heard_s > self.timeout_s
 
-    def _accept(self, sender: _Member, claimed: int) -> None:
+    def _accept(self, sender: Member, claimed: int) -> None:
         """Take over the claims of a primary to slots whose owner has claimed them earlier."""
         leader = self.own.primary or self
         before = self.members[leader.number].slots
@@ -298,9 +303,8 @@ class ClusterNode(ReplicatedValkey):
             contested = gained & member.slots
             if member is not sender and contested:
                 if member.epoch >= sender.epoch:
-                    gained &= ~contested
-                    continue
-                member.slots &= ~contested
+                    gained &= ~(contested & ~member.unclaimed)
+                member.slots &= ~gained
         sender.slots |= gained
         after = self.members[leader.number].slots
         if leader is not sender.node and before and not after:
@@ -320,7 +324,7 @@ class ClusterNode(ReplicatedValkey):
             self.change(key)
         self.news += 1
 
-    def _decide(self, now_s: float, heard: Sequence[_Member], owners: Sequence[_Member]) -> None:
+    def _decide(self, now_s: float, heard: Sequence[Member], owners: Sequence[Member]) -> None:
         """Answer while more than half of the primaries are heard, and some time after a start or a time alone."""
         covered = sum(member.slots for member in owners if not member.has_failed)
         may = 2 * len(heard) > len(owners) and (covered == _ALL or not self.needs_all_slots)
@@ -354,7 +358,12 @@ class ClusterNode(ReplicatedValkey):
             return
         self.network.record(f"{self.name} takes the place of {primary.name}")
         self.become(None)
-        self.claim(self.members[primary.number].slots, 1 + max(member.epoch for member in self.members.values()))
+        self.claim(self.members[primary.number].slots, self.next_epoch())
+
+    def next_epoch(self) -> int:
+        """Return an epoch that is later than all that the nodes of its side know."""
+        voters = [member.node for member in self.members.values() if member.node is self or self.reaches(member.node)]
+        return 1 + max(member.epoch for voter in voters for member in voter.members.values())
 
     def _change(self) -> None:
         self.on_change(None)
@@ -393,7 +402,6 @@ class SimulatedCluster:
                 f"node-{number}",
                 random=self.random,
                 peers=self.nodes,
-                on_change=self.on_change,
                 number=number,
                 timeout_s=self.timeout_s,
             )
@@ -402,7 +410,7 @@ class SimulatedCluster:
         for node in self.nodes:
             for number, other in enumerate(self.nodes):
                 is_primary = number < self.primaries
-                member = _Member(other, other.address, epoch=number + 1 if is_primary else 0, has_synced=True)
+                member = Member(other, other.address, epoch=number + 1 if is_primary else 0, has_synced=True)
                 if is_primary:
                     member.slots = (1 << share[number + 1]) - (1 << share[number])
                 else:
@@ -412,6 +420,8 @@ class SimulatedCluster:
             node.follow(node.own.primary)
             node.is_linked = node.has_synced = True
             node.start()
+        for node in self.nodes:
+            node.on_change = self.on_change
         self._tick()
 
     def stop(self) -> None:
@@ -479,8 +489,7 @@ class SimulatedCluster:
     def end_move(self, slots: Sequence[int], source: ClusterNode, target: ClusterNode) -> None:
         """Give slots without keys at the source to the target; the others learn it later."""
         self.network.record(f"slots {[*slots]} are now those of {target.name}")
-        epoch = 1 + max(member.epoch for node in self.nodes for member in node.members.values())
-        target.claim(sum(1 << slot for slot in slots), epoch)
+        target.claim(sum(1 << slot for slot in slots), target.next_epoch())
         source.learn(target)
         for slot in slots:
             for node in self.shard(target):
@@ -490,9 +499,10 @@ class SimulatedCluster:
         self.on_change(None)
 
     def _tick(self) -> None:
-        for node in self.nodes:
-            for other in self.nodes:
-                if other is not node and node.reaches(other):
+        there = [node for node in self.nodes if node.is_reachable]
+        for node in there:
+            for other in there:
+                if other is not node and other.side == node.side:
                     node.hear(other)
                     if self.random.random() < _NEWS_SHARE:
                         node.learn(other)
@@ -514,7 +524,7 @@ def slot_ranges(slots: int) -> Iterator[tuple[int, int]]:
         start += gap + length
 
 
-def _place(member: _Member) -> list[Any]:
+def _place(member: Member) -> list[Any]:
     host, port = member.address
     return [host.encode(), port, member.node.id.encode(), []]
 
@@ -548,7 +558,7 @@ def _shards(node: ClusterNode) -> Reply:
     return shards
 
 
-def _shard_member(member: _Member) -> list[Any]:
+def _shard_member(member: Member) -> list[Any]:
     host, port = member.address
     role, health = b"replica" if member.primary else b"master", b"fail" if member.has_failed else b"online"
     fields = {b"id": member.node.id.encode(), b"port": port, b"ip": host.encode(), b"endpoint": host.encode()}

@@ -193,9 +193,7 @@ class SimulatedSentinels:
     def start(self) -> None:
         """Start servers and sentinels, which know each other."""
         for number in range(1 + self.replicas):
-            server = ReplicatedValkey(
-                self.network, f"server-{number}", random=self.random, peers=self.servers, on_change=self.on_change
-            )
+            server = ReplicatedValkey(self.network, f"server-{number}", random=self.random, peers=self.servers)
             self.servers.append(server)
             if number:
                 server.follow(self.servers[0])
@@ -211,6 +209,8 @@ class SimulatedSentinels:
             )
             self.sentinels.append(sentinel)
             sentinel.start()
+        for server in self.servers:
+            server.on_change = self.on_change
         self._tick()
 
     def stop(self) -> None:
