@@ -8,7 +8,7 @@ from typing import Any, TypeAlias
 
 import attrs
 from tests.simulation.cancelled_cases import Call, Subject
-from tests.simulation.cancelled_world import Ports, on_memory, on_servers
+from tests.simulation.cancelled_world import Ports, on_cluster, on_memory, on_sentinels, on_servers
 from tests.support.scoped_world import AGENTS, ENDPOINTS, KERNELS, SESSION_IDS, VALUES
 
 from statcore.concurrency import Deadline
@@ -22,7 +22,7 @@ from statcore.scopes.statistics import ConfinedKernelStatistics, ConfinedStatist
 from statcore.services import KernelLiveStatService
 from statcore.statistics import ClientStatistics, SessionStatistics, StatisticsRepository, StatisticsStatefulSource
 from statcore_memory import MemoryStatistics
-from statcore_valkey import Keyspace, ValkeyStatistics, ValkeyStatisticsSink
+from statcore_valkey import Address, Discovery, Keyspace, ValkeyStatistics, ValkeyStatisticsSink
 from statcore_valkey.commands import ReadValues
 
 Calls: TypeAlias = Mapping[str, Sequence[Call]]
@@ -66,6 +66,12 @@ def value(number: int) -> dict[str, MetricValue]:
 async def facts(store: Any) -> object:
     """Return the programs of the servers, without clocks."""
     return [known.program for known in await store.server_facts()]
+
+
+async def topology(store: Any) -> object:
+    """Return the addresses and roles of the servers."""
+    found = await store.topology()
+    return found and [(server.address, server.role) for server in found.servers]
 
 
 async def fan_out(keyspace: Keyspace, keys: Sequence[str]) -> object:
@@ -156,17 +162,47 @@ WRITES: Calls = {
 }
 ROWS = StatisticsBatch([{"mem": {"current": str(number)}} for number in range(1_000)])
 
+VALKEY_READS: Calls = {
+    **READS,
+    "fetch_kernel_columns": of_parts("fetch_kernel_columns", KERNEL_IDS, FIELDS),
+    "topology": [topology],
+    "server_facts": [facts],
+}
+
 SUBJECTS = [
-    Subject(
-        home=ValkeyStatistics,
-        ports=on_servers,
-        of=lambda ports: ports.statistics,
-        calls={
-            **READS,
-            "fetch_kernel_columns": of_parts("fetch_kernel_columns", KERNEL_IDS, FIELDS),
-            "topology": [lambda store: store.topology()],
-            "server_facts": [facts],
-        },
+    Subject(home=ValkeyStatistics, ports=on_servers, of=lambda ports: ports.statistics, calls=VALKEY_READS),
+    *(
+        Subject(
+            home=ValkeyStatistics,
+            ports=ports,
+            of=lambda ports: ports.statistics,
+            calls=VALKEY_READS,
+            leaves_tasks=True,
+            note=note,
+        )
+        for note, ports in (("cluster", on_cluster), ("sentinels", on_sentinels))
+    ),
+    *(
+        Subject(
+            home=ValkeyStatisticsSink, ports=ports, of=lambda ports: ports.sink, calls=WRITES, leaves_tasks=True, note=note
+        )
+        for note, ports in (("cluster", on_cluster), ("sentinels", on_sentinels))
+    ),
+    *(
+        Subject(
+            home=Discovery,
+            ports=ports,
+            of=lambda ports: keyspace_of(ports).discovery,
+            calls={
+                "current": [lambda discovery: discovery.current()],
+                "refresh": [lambda discovery: discovery.refresh()],
+                "confirms": [lambda discovery: discovery.confirms(Address("nowhere", 6379))],
+                "aclose": [lambda discovery: discovery.aclose()],
+            },
+            leaves_tasks=True,
+            note=note,
+        )
+        for note, ports in (("cluster", on_cluster), ("sentinels", on_sentinels))
     ),
     Subject(
         home=ValkeyStatistics,
