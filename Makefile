@@ -20,7 +20,7 @@ PIP_INSTALL := $(BIN)/pip install --quiet --constraint constraints.txt
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo page test screenshots topologies fuzz matrix lowest compat servers servers-current engines static audit format check \
+.PHONY: help demo page test screenshots topologies long fuzz matrix lowest compat servers servers-current engines static audit format check \
 	hooks constraints bench scale wheel clean
 
 help: ## list the targets
@@ -39,6 +39,9 @@ screenshots: .venv/.dev ## take the tour of README.md and keep its pictures in d
 
 topologies: .venv/.dev servers ## the tests of clusters and sentinels that take long; ARGS as for pytest
 	@$(BIN)/pytest -m topologies -n0 $(ARGS) tests/faults
+
+long: .venv/.dev servers ## the tests that take minutes; ARGS as for pytest
+	@$(BIN)/pytest -m long -n0 $(ARGS) tests
 
 fuzz: .venv/.fuzz ## fuzz each target for ten minutes; ARGS="--minutes 1 codec" for less, ARGS=--help for more
 	@$(BIN)/python scripts/fuzz.py $(ARGS)
