@@ -89,10 +89,10 @@ class TooManyRequests:
 
 
 async def bomb(exchange: Exchange) -> None:
-    """Send a compressed answer that is right, but is followed by megabytes of spaces."""
-    answer = await exchange.right_answer()
-    padded = gzip.compress(answer.body + b" " * _BOMB_BYTES, 1, mtime=0)
-    await exchange.give(HttpAnswer(body=padded, headers={"Content-Encoding": "gzip"}))
+    """Send a small compressed answer that is right, but unpacks to megabytes; `infos` has what fills it up."""
+    right = (await exchange.right_answer()).body
+    body = right[:-1] + b',"infos":["' + b"x" * _BOMB_BYTES + b'"]}'
+    await exchange.give(HttpAnswer(body=gzip.compress(body, 1, mtime=0), headers={"Content-Encoding": "gzip"}))
 
 
 async def truncate(exchange: Exchange) -> None:
