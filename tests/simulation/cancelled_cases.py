@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequenc
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from functools import partial
 from types import ModuleType
-from typing import Any, TypeAlias
+from typing import Any, Literal, TypeAlias
 
 import attrs
 from tests.simulation.cancelled_world import WITNESSES, Ports, prepare
@@ -33,7 +33,7 @@ class Subject:
         ports: opens what it reads through.
         of: makes the client of the ports.
         calls: by coroutine, calls with different answers. The first is cancelled, and all are made afterwards, at once.
-        leaves_tasks: as in `Cancelled`.
+        leaves_tasks: whether the search for the servers of a cluster may go on after a call, for the next one.
         note: tells it from another subject with this home.
     """
 
@@ -41,7 +41,7 @@ class Subject:
     ports: Opening
     of: Callable[[Ports], Any] = lambda ports: ports
     calls: Mapping[str, Sequence[Call]]
-    leaves_tasks: bool = False
+    leaves_tasks: Literal["never", "when new", "always"] = "never"
     note: str = ""
 
     def cases(self) -> list[Case]:
@@ -115,7 +115,8 @@ class Case:
             yield Cancelled(
                 lambda: call(client),
                 check_closed if self.method == "aclose" else check,
-                leaves_tasks=self.subject.leaves_tasks,
+                leaves_tasks=self.subject.leaves_tasks == "always"
+                or (self.subject.leaves_tasks == "when new" and self.is_new),
             )
 
     async def _read_all(self, client: object, ports: Ports) -> list[object]:

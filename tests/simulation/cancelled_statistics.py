@@ -7,8 +7,8 @@ from functools import partial
 from typing import Any, TypeAlias
 
 import attrs
-from tests.simulation.cancelled_cases import Call, Subject
-from tests.simulation.cancelled_world import Ports, on_cluster, on_memory, on_sentinels, on_servers
+from tests.simulation.cancelled_cases import Call, Opening, Subject
+from tests.simulation.cancelled_world import Ports, on_cluster, on_hosts_clients, on_memory, on_sentinels, on_servers
 from tests.support.scoped_world import AGENTS, ENDPOINTS, KERNELS, SESSION_IDS, VALUES
 
 from statcore.concurrency import Deadline
@@ -56,6 +56,11 @@ def batches(form: str) -> Calls:
         "agent_statistics": AGENTS,
     }
     return {form.format(name): of_parts(form.format(name), ids[name]) for name in ids}
+
+
+def some(calls: Calls, *names: str) -> Calls:
+    """Return some of the calls, where the others do the same with other keys."""
+    return {name: calls[name] for name in names}
 
 
 def value(number: int) -> dict[str, MetricValue]:
@@ -165,30 +170,38 @@ ROWS = StatisticsBatch([{"mem": {"current": str(number)}} for number in range(1_
 VALKEY_READS: Calls = {
     **READS,
     "fetch_kernel_columns": of_parts("fetch_kernel_columns", KERNEL_IDS, FIELDS),
-    "topology": [topology],
     "server_facts": [facts],
 }
+SEARCH: Calls = {"topology": [topology]}
 
-SUBJECTS = [
-    Subject(home=ValkeyStatistics, ports=on_servers, of=lambda ports: ports.statistics, calls=VALKEY_READS),
-    *(
+
+def of_topology(note: str, ports: Opening) -> list[Subject]:
+    """Return the subjects that find the servers by themselves."""
+    return [
         Subject(
             home=ValkeyStatistics,
             ports=ports,
             of=lambda ports: ports.statistics,
             calls=VALKEY_READS,
-            leaves_tasks=True,
+            leaves_tasks="when new",
             note=note,
-        )
-        for note, ports in (("cluster", on_cluster), ("sentinels", on_sentinels))
-    ),
-    *(
+        ),
         Subject(
-            home=ValkeyStatisticsSink, ports=ports, of=lambda ports: ports.sink, calls=WRITES, leaves_tasks=True, note=note
-        )
-        for note, ports in (("cluster", on_cluster), ("sentinels", on_sentinels))
-    ),
-    *(
+            home=ValkeyStatistics,
+            ports=ports,
+            of=lambda ports: ports.statistics,
+            calls=SEARCH,
+            leaves_tasks="always",
+            note=note,
+        ),
+        Subject(
+            home=ValkeyStatisticsSink,
+            ports=ports,
+            of=lambda ports: ports.sink,
+            calls=WRITES,
+            leaves_tasks="when new",
+            note=note,
+        ),
         Subject(
             home=Discovery,
             ports=ports,
@@ -199,26 +212,45 @@ SUBJECTS = [
                 "confirms": [lambda discovery: discovery.confirms(Address("nowhere", 6379))],
                 "aclose": [lambda discovery: discovery.aclose()],
             },
-            leaves_tasks=True,
+            leaves_tasks="always",
             note=note,
-        )
-        for note, ports in (("cluster", on_cluster), ("sentinels", on_sentinels))
-    ),
+        ),
+    ]
+
+
+SUBJECTS = [
+    Subject(home=ValkeyStatistics, ports=on_servers, of=lambda ports: ports.statistics, calls={**VALKEY_READS, **SEARCH}),
+    Subject(home=ValkeyStatisticsSink, ports=on_servers, of=lambda ports: ports.sink, calls=WRITES),
     Subject(
         home=ValkeyStatistics,
         ports=on_servers,
         of=lambda ports: checked_statistics(ports.statistics, CONTRIBUTOR),
-        calls=READS,
+        calls=some(READS, "fetch_kernel_statistics", "ping", "aclose"),
         note="checked",
     ),
-    Subject(home=ValkeyStatisticsSink, ports=on_servers, of=lambda ports: ports.sink, calls=WRITES),
     Subject(
         home=ValkeyStatisticsSink,
         ports=on_servers,
         of=lambda ports: checked_sink(ports.sink, CONTRIBUTOR),
-        calls=WRITES,
+        calls=some(WRITES, "remove", "aclose"),
         note="checked",
     ),
+    Subject(
+        home=ValkeyStatistics,
+        ports=on_hosts_clients,
+        of=lambda ports: ports.statistics,
+        calls=some(READS, "fetch_kernel_statistics", "fetch_inference_metrics", "ping"),
+        note="host's client",
+    ),
+    Subject(
+        home=ValkeyStatisticsSink,
+        ports=on_hosts_clients,
+        of=lambda ports: ports.sink,
+        calls=some(WRITES, "store_kernel_statistics", "remove"),
+        note="host's client",
+    ),
+    *of_topology("cluster", on_cluster),
+    *of_topology("sentinels", on_sentinels),
     Subject(
         home=Keyspace,
         ports=on_servers,

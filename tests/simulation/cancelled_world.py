@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import timedelta
 from functools import cache
 from typing import Any
 from unittest.mock import patch
 
+import aiohttp
 import attrs
+from redis.asyncio import Redis
 from tests.support.scoped_world import AGENTS, ENDPOINTS, KERNELS, START, fill, world
 
 import statcore_memory.pace
@@ -135,6 +137,21 @@ async def on_servers(
     finally:
         for port in (store, sink, metrics):
             await port.aclose()
+
+
+@asynccontextmanager
+async def on_hosts_clients(simulation: Simulation) -> AsyncIterator[Ports]:
+    """Read through clients of the host, which have time-outs of their own."""
+    async with on_servers(simulation) as ports, AsyncExitStack() as stack:
+        settings: dict[str, Any] = {"host": "valkey", "max_connections": 2, "socket_timeout": 5, "protocol": 2}
+        clients = [await stack.enter_async_context(Redis(db=number, **settings)) for number in (0, 2)]
+        session = await stack.enter_async_context(aiohttp.ClientSession())
+        yield attrs.evolve(
+            ports,
+            statistics=ValkeyStatistics.from_clients(*clients, options=VALKEY_OPTIONS),
+            sink=ValkeyStatisticsSink.from_clients(*clients, options=VALKEY_OPTIONS),
+            metrics=PrometheusClient(PROMETHEUS, options=PROMETHEUS_OPTIONS, session=session),
+        )
 
 
 @asynccontextmanager
