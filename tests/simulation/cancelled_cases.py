@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequenc
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from functools import partial
 from types import ModuleType
-from typing import Any, TypeAlias
+from typing import Any, Literal, TypeAlias
 
 import attrs
 from tests.simulation.cancelled_world import WITNESSES, Ports, prepare
@@ -15,7 +15,7 @@ from tests.simulation.cancelled_world import WITNESSES, Ports, prepare
 from statcore.errors import ClosedError
 from statcore.model import StatisticsBatch
 from statcore.testing.expectations import expect, plain
-from statcore.testing.simulation import Simulation, simulate
+from statcore.testing.simulation import Simulation
 from statcore.testing.simulation.cancellation import Cancelled, cancel_at_moments
 
 Call: TypeAlias = Callable[[Any], Awaitable[object]]
@@ -33,7 +33,7 @@ class Subject:
         ports: opens what it reads through.
         of: makes the client of the ports.
         calls: by coroutine, calls with different answers. The first is cancelled, and all are made afterwards, at once.
-        leaves_tasks: as in `Cancelled`.
+        leaves_tasks: whether the search for the servers of a cluster may go on after a call, for the next one.
         note: tells it from another subject with this home.
     """
 
@@ -41,7 +41,7 @@ class Subject:
     ports: Opening
     of: Callable[[Ports], Any] = lambda ports: ports
     calls: Mapping[str, Sequence[Call]]
-    leaves_tasks: bool = False
+    leaves_tasks: Literal["never", "when new", "always"] = "never"
     note: str = ""
 
     def cases(self) -> list[Case]:
@@ -79,26 +79,28 @@ class Case:
     def cancel(self, *, seed: int, most: int | None) -> int:
         """Cancel the call at its moments, at most at so many, and return their number."""
         prepare()
-        expected = simulate(self._undisturbed, seed=seed)
-        told_apart = [repr(answer) for answer in expected if answer is not None]
-        expect(len(told_apart), len(set(told_apart)), "different answers")
-        return cancel_at_moments(partial(self._setting, expected), seed=seed, most=most)
-
-    async def _undisturbed(self, simulation: Simulation) -> list[object]:
-        """Return the answers of a client that nobody cancels."""
-        async with self.subject.ports(simulation) as ports:
-            return await self._read_all(self.subject.of(ports), ports)
+        return cancel_at_moments(partial(self._setting, []), seed=seed, most=most)
 
     @asynccontextmanager
     async def _setting(self, expected: list[object], simulation: Simulation) -> AsyncIterator[Cancelled]:
-        """Open the client, and use it before unless it is new."""
+        """Open the client, and use it before unless it is new.
+
+        Args:
+            expected: the right answers; empty in the first run, which nobody cancels, and filled with its answers.
+            simulation: the simulation.
+        """
         async with self.subject.ports(simulation) as ports:
             client = self.subject.of(ports)
             if not self.is_new:
                 await self._read_all(client, ports)
 
             async def check() -> None:
-                expect(expected, await self._read_all(client, ports), "the answers after a cancelled call")
+                answers = await self._read_all(client, ports)
+                if not expected:
+                    told_apart = [repr(answer) for answer in answers if answer is not None]
+                    expect(len(told_apart), len(set(told_apart)), "different answers")
+                    expected.extend(answers)
+                expect(expected, answers, "the answers after a cancelled call")
 
             async def check_closed() -> None:
                 """Expect a client that is open and whole, or closed without a connection."""
@@ -113,7 +115,8 @@ class Case:
             yield Cancelled(
                 lambda: call(client),
                 check_closed if self.method == "aclose" else check,
-                leaves_tasks=self.subject.leaves_tasks,
+                leaves_tasks=self.subject.leaves_tasks == "always"
+                or (self.subject.leaves_tasks == "when new" and self.is_new),
             )
 
     async def _read_all(self, client: object, ports: Ports) -> list[object]:

@@ -7,8 +7,8 @@ from functools import partial
 from typing import Any
 
 from tests.simulation.cancelled_cases import Call, Subject
-from tests.simulation.cancelled_statistics import CONTRIBUTOR, LIFE, SCOPE, Calls, facts
-from tests.simulation.cancelled_world import NOW, RANGE, on_memory, on_pair, on_servers, querier
+from tests.simulation.cancelled_statistics import CONTRIBUTOR, LIFE, SCOPE, Calls, facts, some
+from tests.simulation.cancelled_world import NOW, RANGE, on_hosts_clients, on_memory, on_pair, on_servers, querier
 from tests.support.scoped_world import KERNELS, PRESETS, START
 
 from statcore.plugins.checked_ports import checked_metrics
@@ -82,12 +82,25 @@ PROMETHEUS: Calls = {
 
 SUBJECTS = [
     Subject(home=PrometheusClient, ports=on_servers, of=lambda ports: ports.metrics, calls=PROMETHEUS),
-    Subject(home=PrometheusClient, ports=on_pair, of=lambda ports: ports.metrics, calls=METRICS, note="pair"),
+    Subject(
+        home=PrometheusClient,
+        ports=on_hosts_clients,
+        of=lambda ports: ports.metrics,
+        calls=some(METRICS, "query_utilization", "query"),
+        note="host's session",
+    ),
+    Subject(
+        home=PrometheusClient,
+        ports=on_pair,
+        of=lambda ports: ports.metrics,
+        calls=some(METRICS, "query_utilization", "label_values", "aclose"),
+        note="pair",
+    ),
     Subject(
         home=PrometheusClient,
         ports=on_servers,
         of=lambda ports: checked_metrics(ports.metrics, CONTRIBUTOR),
-        calls=METRICS,
+        calls=some(METRICS, "query_utilization", "query", "aclose"),
         note="checked",
     ),
     Subject(home=MemoryMetrics, ports=on_memory, of=lambda ports: ports.metrics, calls=METRICS),

@@ -7,8 +7,8 @@ from functools import partial
 from typing import Any, TypeAlias
 
 import attrs
-from tests.simulation.cancelled_cases import Call, Subject
-from tests.simulation.cancelled_world import Ports, on_memory, on_servers
+from tests.simulation.cancelled_cases import Call, Opening, Subject
+from tests.simulation.cancelled_world import Ports, on_cluster, on_hosts_clients, on_memory, on_sentinels, on_servers
 from tests.support.scoped_world import AGENTS, ENDPOINTS, KERNELS, SESSION_IDS, VALUES
 
 from statcore.concurrency import Deadline
@@ -22,7 +22,7 @@ from statcore.scopes.statistics import ConfinedKernelStatistics, ConfinedStatist
 from statcore.services import KernelLiveStatService
 from statcore.statistics import ClientStatistics, SessionStatistics, StatisticsRepository, StatisticsStatefulSource
 from statcore_memory import MemoryStatistics
-from statcore_valkey import Keyspace, ValkeyStatistics, ValkeyStatisticsSink
+from statcore_valkey import Address, Discovery, Keyspace, ValkeyStatistics, ValkeyStatisticsSink
 from statcore_valkey.commands import ReadValues
 
 Calls: TypeAlias = Mapping[str, Sequence[Call]]
@@ -58,6 +58,11 @@ def batches(form: str) -> Calls:
     return {form.format(name): of_parts(form.format(name), ids[name]) for name in ids}
 
 
+def some(calls: Calls, *names: str) -> Calls:
+    """Return some of the calls, where the others do the same with other keys."""
+    return {name: calls[name] for name in names}
+
+
 def value(number: int) -> dict[str, MetricValue]:
     """Return metrics with a number."""
     return {"mem": MetricValue(current=str(number))}
@@ -66,6 +71,12 @@ def value(number: int) -> dict[str, MetricValue]:
 async def facts(store: Any) -> object:
     """Return the programs of the servers, without clocks."""
     return [known.program for known in await store.server_facts()]
+
+
+async def topology(store: Any) -> object:
+    """Return the addresses and roles of the servers."""
+    found = await store.topology()
+    return found and [(server.address, server.role) for server in found.servers]
 
 
 async def fan_out(keyspace: Keyspace, keys: Sequence[str]) -> object:
@@ -156,33 +167,90 @@ WRITES: Calls = {
 }
 ROWS = StatisticsBatch([{"mem": {"current": str(number)}} for number in range(1_000)])
 
+VALKEY_READS: Calls = {
+    **READS,
+    "fetch_kernel_columns": of_parts("fetch_kernel_columns", KERNEL_IDS, FIELDS),
+    "server_facts": [facts],
+}
+SEARCH: Calls = {"topology": [topology]}
+
+
+def of_topology(note: str, ports: Opening) -> list[Subject]:
+    """Return the subjects that find the servers by themselves."""
+    return [
+        Subject(
+            home=ValkeyStatistics,
+            ports=ports,
+            of=lambda ports: ports.statistics,
+            calls=VALKEY_READS,
+            leaves_tasks="when new",
+            note=note,
+        ),
+        Subject(
+            home=ValkeyStatistics,
+            ports=ports,
+            of=lambda ports: ports.statistics,
+            calls=SEARCH,
+            leaves_tasks="always",
+            note=note,
+        ),
+        Subject(
+            home=ValkeyStatisticsSink,
+            ports=ports,
+            of=lambda ports: ports.sink,
+            calls=WRITES,
+            leaves_tasks="when new",
+            note=note,
+        ),
+        Subject(
+            home=Discovery,
+            ports=ports,
+            of=lambda ports: keyspace_of(ports).discovery,
+            calls={
+                "current": [lambda discovery: discovery.current()],
+                "refresh": [lambda discovery: discovery.refresh()],
+                "confirms": [lambda discovery: discovery.confirms(Address("nowhere", 6379))],
+                "aclose": [lambda discovery: discovery.aclose()],
+            },
+            leaves_tasks="always",
+            note=note,
+        ),
+    ]
+
+
 SUBJECTS = [
-    Subject(
-        home=ValkeyStatistics,
-        ports=on_servers,
-        of=lambda ports: ports.statistics,
-        calls={
-            **READS,
-            "fetch_kernel_columns": of_parts("fetch_kernel_columns", KERNEL_IDS, FIELDS),
-            "topology": [lambda store: store.topology()],
-            "server_facts": [facts],
-        },
-    ),
+    Subject(home=ValkeyStatistics, ports=on_servers, of=lambda ports: ports.statistics, calls={**VALKEY_READS, **SEARCH}),
+    Subject(home=ValkeyStatisticsSink, ports=on_servers, of=lambda ports: ports.sink, calls=WRITES),
     Subject(
         home=ValkeyStatistics,
         ports=on_servers,
         of=lambda ports: checked_statistics(ports.statistics, CONTRIBUTOR),
-        calls=READS,
+        calls=some(READS, "fetch_kernel_statistics", "ping", "aclose"),
         note="checked",
     ),
-    Subject(home=ValkeyStatisticsSink, ports=on_servers, of=lambda ports: ports.sink, calls=WRITES),
     Subject(
         home=ValkeyStatisticsSink,
         ports=on_servers,
         of=lambda ports: checked_sink(ports.sink, CONTRIBUTOR),
-        calls=WRITES,
+        calls=some(WRITES, "remove", "aclose"),
         note="checked",
     ),
+    Subject(
+        home=ValkeyStatistics,
+        ports=on_hosts_clients,
+        of=lambda ports: ports.statistics,
+        calls=some(READS, "fetch_kernel_statistics", "fetch_inference_metrics", "ping"),
+        note="host's client",
+    ),
+    Subject(
+        home=ValkeyStatisticsSink,
+        ports=on_hosts_clients,
+        of=lambda ports: ports.sink,
+        calls=some(WRITES, "store_kernel_statistics", "remove"),
+        note="host's client",
+    ),
+    *of_topology("cluster", on_cluster),
+    *of_topology("sentinels", on_sentinels),
     Subject(
         home=Keyspace,
         ports=on_servers,

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import timedelta
 from functools import cache
 from typing import Any
 from unittest.mock import patch
 
+import aiohttp
 import attrs
+from redis.asyncio import Redis
 from tests.support.scoped_world import AGENTS, ENDPOINTS, KERNELS, START, fill, world
 
 import statcore_memory.pace
@@ -23,6 +25,8 @@ from statcore.statistics import StatisticsRepositories
 from statcore.testing.simulation import Simulation, simulate
 from statcore.testing.simulation.prometheus import ApiRequest, HttpAnswer, SimulatedPrometheus
 from statcore.testing.simulation.valkey import SimulatedValkey
+from statcore.testing.simulation.valkey_cluster import SimulatedCluster, key_slot
+from statcore.testing.simulation.valkey_sentinels import SimulatedSentinels
 from statcore_memory import MemoryMetrics, MemoryStatistics
 from statcore_prometheus import PrometheusClient, PrometheusOptions
 from statcore_valkey import ValkeyOptions, ValkeyStatistics, ValkeyStatisticsSink
@@ -61,6 +65,11 @@ def stored() -> Sequence[Mapping[bytes, Any]]:
         return [{key: value.content for key, value in database.values.items()} for database in server.databases]
 
     return simulate(scenario, seed=1)
+
+
+def stored_in_one() -> dict[str, bytes]:
+    """Return what the store has in all databases."""
+    return {key.decode(): content for contents in stored() for key, content in contents.items()}
 
 
 def prepare() -> None:
@@ -102,19 +111,20 @@ async def start_prometheus(simulation: Simulation) -> None:
 
 @asynccontextmanager
 async def on_servers(
-    simulation: Simulation, *, start: Callable[[Simulation], object] = start_valkey, url: str = VALKEY
+    simulation: Simulation, *, url: str = VALKEY, options: ValkeyOptions = VALKEY_OPTIONS
 ) -> AsyncIterator[Ports]:
     """Read from a Valkey and a Prometheus; what exists is known from memory.
 
     Args:
         simulation: the simulation.
-        start: starts the store.
-        url: the store.
+        url: the store, which is started before unless it is a single server.
+        options: the options of the store.
     """
-    start(simulation)
+    if url == VALKEY:
+        start_valkey(simulation)
     await start_prometheus(simulation)
-    store = ValkeyStatistics.from_url(url, options=VALKEY_OPTIONS)
-    sink = ValkeyStatisticsSink.from_url(url, options=VALKEY_OPTIONS)
+    store = ValkeyStatistics.from_url(url, options=options)
+    sink = ValkeyStatisticsSink.from_url(url, options=options)
     metrics = PrometheusClient(PROMETHEUS, options=PROMETHEUS_OPTIONS)
     try:
         yield Ports(
@@ -127,6 +137,54 @@ async def on_servers(
     finally:
         for port in (store, sink, metrics):
             await port.aclose()
+
+
+@asynccontextmanager
+async def on_hosts_clients(simulation: Simulation) -> AsyncIterator[Ports]:
+    """Read through clients of the host, which have time-outs of their own."""
+    async with on_servers(simulation) as ports, AsyncExitStack() as stack:
+        settings: dict[str, Any] = {"host": "valkey", "max_connections": 2, "socket_timeout": 5, "protocol": 2}
+        clients = [await stack.enter_async_context(Redis(db=number, **settings)) for number in (0, 2)]
+        session = await stack.enter_async_context(aiohttp.ClientSession())
+        yield attrs.evolve(
+            ports,
+            statistics=ValkeyStatistics.from_clients(*clients, options=VALKEY_OPTIONS),
+            sink=ValkeyStatisticsSink.from_clients(*clients, options=VALKEY_OPTIONS),
+            metrics=PrometheusClient(PROMETHEUS, options=PROMETHEUS_OPTIONS, session=session),
+        )
+
+
+@asynccontextmanager
+async def on_cluster(simulation: Simulation) -> AsyncIterator[Ports]:
+    """Read from a cluster, of which a slot moves."""
+    cluster = SimulatedCluster(simulation.network, simulation.random)
+    cluster.start()
+    cluster.store(stored_in_one())
+    moving = KERNELS[2].kernel_id
+    slots = [key_slot(moving.encode())]
+    source = cluster.primary_of(slots[0])
+    target = next(node for node in cluster.nodes if node.primary is None and node is not source)
+    cluster.begin_move(slots, source, target)
+    cluster.move_keys([moving], source, target)
+    try:
+        async with on_servers(simulation, url=cluster.url, options=attrs.evolve(VALKEY_OPTIONS, live_db=0)) as ports:
+            yield ports
+    finally:
+        cluster.stop()
+
+
+@asynccontextmanager
+async def on_sentinels(simulation: Simulation) -> AsyncIterator[Ports]:
+    """Read from the replicas and the primary of sentinels."""
+    sentinels = SimulatedSentinels(simulation.network, simulation.random)
+    sentinels.start()
+    sentinels.store(stored_in_one())
+    options = attrs.evolve(VALKEY_OPTIONS, live_db=0, read_from_replicas=True)
+    try:
+        async with on_servers(simulation, url=sentinels.url, options=options) as ports:
+            yield ports
+    finally:
+        sentinels.stop()
 
 
 @asynccontextmanager

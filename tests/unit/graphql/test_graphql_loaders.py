@@ -271,9 +271,10 @@ async def test_a_request_that_is_cancelled_before_a_field_waits_ends_the_read_of
         compute_session(session_id: "{session_id(0)}") {{ live_stat }}
     }}"""
     for turns in range(20):
-        context = host.context()
-        await cancelled_after(turns, host.execute(query, context=context))
-        await until(lambda: {asyncio.current_task()} == asyncio.all_tasks(), "the tasks of the request")
+        await cancelled_after(turns, host.execute(query))
+        for _ in range(20):
+            await asyncio.sleep(0)
+        assert {asyncio.current_task()} == asyncio.all_tasks()
 
 
 @attrs.frozen(hash=False)

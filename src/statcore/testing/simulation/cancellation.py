@@ -1,4 +1,23 @@
-"""Cancels a call at each moment of its run, on the simulation, and checks what every cancellation must leave."""
+"""Cancels a call at each moment of its run, on the simulation, and checks what every cancellation must leave.
+
+A test of an adapter gives the call and a check of the same client::
+
+    @asynccontextmanager
+    async def reading(simulation: Simulation) -> AsyncIterator[Cancelled]:
+        await asyncio.start_server(answer, "store", 6379)
+        store = Store("store:6379")
+
+        async def check() -> None:
+            assert await store.fetch("b") == "value of b"
+
+        yield Cancelled(lambda: store.fetch("a"), check)
+        await store.aclose()
+
+    cancel_at_moments(reading, seed=1)
+
+After each cancellation `CancelledError` must have left the call, the next answers must be right, and no task, connection or
+warning may be left.
+"""
 
 from __future__ import annotations
 
