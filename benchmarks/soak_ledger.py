@@ -113,9 +113,9 @@ class Ledger:
         """Return whether a loss lasts, or has ended after a call began."""
         return self._is_losing or bool(self._losses and self._losses[-1][0] >= began_s)
 
-    def view(self) -> View:
-        """Return what a call that begins now must know."""
-        return View(self.clock(), self._floors[:])
+    def view(self, *, is_behind: bool = False) -> View:
+        """Return what a call that begins now must know; a replica may be behind, and answer any older number."""
+        return View(self.clock(), array("q", bytes(8 * self.count)) if is_behind else self._floors[:])
 
     def fault(self, place: int, value: int, view: View) -> str | None:
         """Return what is wrong with the value that a call answers for an object, or None."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import ctypes
 import gc
 import math
 import signal
@@ -15,7 +16,7 @@ from contextlib import AsyncExitStack, aclosing, asynccontextmanager, contextman
 from multiprocessing import get_context
 from multiprocessing.connection import Connection
 from random import Random
-from typing import Any, Final
+from typing import Any, ClassVar, Final
 
 import aiohttp
 import attrs
@@ -33,6 +34,7 @@ from statcore_valkey.node import RedisNode
 
 CLUSTER: Final = "Valkey cluster"
 SENTINELS: Final = "Valkey with sentinels"
+REPLICAS: Final = "replicas of the cluster"
 PAIR: Final = "Prometheus pair"
 ENGINE: Final = "VictoriaMetrics"
 SERVICE: Final = "service"
@@ -220,6 +222,10 @@ class _Readers:
                 self._add(source, LiveReads(StatisticsRepositories.create(store).repository, ledger).kinds)
                 await write_all(sink, ledger)
                 writers.append(self._write_repeatedly(source, sink, ledger))
+            options = ValkeyOptions(timeout_s=TIMEOUT_S, live_db=0, read_from_replicas=True)
+            replicas = await stack.enter_async_context(aclosing(ValkeyStatistics.from_url(places.cluster, options=options)))
+            of_replicas = StatisticsRepositories.create(replicas).repository
+            self._add(REPLICAS, LiveReads(of_replicas, self._ledgers[CLUSTER], is_behind=True).kinds)
             first, *others = places.pair
             options_of_pair = PrometheusOptions(timeout_s=TIMEOUT_S, fallback_urls=tuple(others), failback_s=5.0)
             pair = await stack.enter_async_context(aclosing(PrometheusClient(first, options=options_of_pair)))
@@ -338,7 +344,7 @@ class _Readers:
         process = psutil.Process()
         while True:
             resident = process.memory_info().rss
-            self._memory.append(MemorySample(time.monotonic(), resident, sys.getallocatedblocks()))
+            self._memory.append(MemorySample(time.monotonic(), resident, _large_bytes(), sys.getallocatedblocks()))
             ports = Counter(each.raddr.port for each in process.net_connections("tcp") if each.raddr)
             self._most_connections = max(self._most_connections, *ports.values(), 0)
             await asyncio.sleep(_SAMPLE_S)
@@ -346,6 +352,34 @@ class _Readers:
 
 def _random(seed: str) -> Random:
     return Random(seed)  # noqa: S311 - no secret
+
+
+class _MallocInfo(ctypes.Structure):
+    """The struct `mallinfo2` of the GNU C library."""
+
+    _fields_: ClassVar = [
+        (name, ctypes.c_size_t)
+        for name in (
+            "arena",
+            "ordblks",
+            "smblks",
+            "hblks",
+            "hblkhd",
+            "usmblks",
+            "fsmblks",
+            "uordblks",
+            "fordblks",
+            "keepcost",
+        )
+    ]
+
+
+def _large_bytes() -> int:
+    """Return the memory in use of the C library's allocator; resident memory also has what it keeps free between pieces."""
+    mallinfo2 = ctypes.CDLL(None).mallinfo2
+    mallinfo2.restype = _MallocInfo
+    info = mallinfo2()
+    return int(info.uordblks + info.hblkhd)
 
 
 async def _connections_in_use() -> int:

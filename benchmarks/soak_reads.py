@@ -89,10 +89,17 @@ ValuesOf: TypeAlias = Callable[[int, Any], Mapping[int, Iterable[object]]]
 
 @attrs.frozen
 class LiveReads:
-    """Reads of a store whose objects a ledger knows."""
+    """Reads of a store.
+
+    Args:
+        repository: the repository over it.
+        ledger: what was written to it.
+        is_behind: whether replicas are read.
+    """
 
     repository: StatisticsRepository
     ledger: Ledger
+    is_behind: bool = attrs.field(default=False, kw_only=True)
 
     @property
     def kinds(self) -> Mapping[str, Read]:
@@ -107,12 +114,12 @@ class LiveReads:
         }
 
     async def _kernels(self, random: Random) -> Answer:
-        places, view = random.choices(_KERNELS, k=random.randint(1, KERNELS)), self.ledger.view()
+        places, view = random.choices(_KERNELS, k=random.randint(1, KERNELS)), self._view()
         batch = await self.repository.get_kernel_statistics_batch([_KERNEL_IDS[place] for place in places])
         return self._judged(places, batch, batch.problems, _of_one_object(_fields), view)
 
     async def _columns(self, random: Random) -> Answer:
-        places, view = random.sample(_KERNELS, k=random.randint(1, KERNELS)), self.ledger.view()
+        places, view = random.sample(_KERNELS, k=random.randint(1, KERNELS)), self._view()
         ids = [_KERNEL_IDS[place] for place in places]
         columns = await self.repository.get_kernel_statistics_columns(ids, _FIELDS)
         rows = [
@@ -123,24 +130,27 @@ class LiveReads:
         return self._judged(places, rows, problems, _of_one_object(lambda row: row), view)
 
     async def _activity(self, random: Random) -> Answer:
-        places, view = random.sample(_KERNELS, k=random.randint(1, 20)), self.ledger.view()
+        places, view = random.sample(_KERNELS, k=random.randint(1, 20)), self._view()
         batch = await self.repository.get_inference_metrics_batch([_SESSION_IDS[place] for place in places])
         return self._judged(places, batch, batch.problems, _values_of_activity, view)
 
     async def _endpoints(self, _: Random) -> Answer:
-        view = self.ledger.view()
+        view = self._view()
         batch = await self.repository.get_endpoint_statistics_batch(_ENDPOINT_IDS)
         return self._judged(_ENDPOINTS, batch, batch.problems, _of_one_object(_fields), view)
 
     async def _replicas(self, _: Random) -> Answer:
-        view = self.ledger.view()
+        view = self._view()
         batch = await self.repository.get_replica_statistics_batch(_REPLICAS)
         return self._judged(_REPLICA_PLACES, batch, batch.problems, _of_one_object(_fields), view)
 
     async def _agents(self, _: Random) -> Answer:
-        view = self.ledger.view()
+        view = self._view()
         batch = await self.repository.get_agent_statistics_batch(_AGENT_IDS)
         return self._judged(_AGENTS, batch, batch.problems, _of_one_object(lambda entry: _fields(entry["node"])), view)
+
+    def _view(self) -> View:
+        return self.ledger.view(is_behind=self.is_behind)
 
     def _judged(
         self,

@@ -18,6 +18,8 @@ _LEAST_MINUTES: Final = 5.0
 """How long a soak must last for its memory to have a goal; Python's allocator needs minutes to settle."""
 _WARM_UP: Final = 0.2
 """The share of the time that is the warm-up of the memory."""
+LARGE_RATIO: Final = "ratio of large"
+BLOCKS_RATIO: Final = "ratio of small"
 _KIB: Final = 2**10
 _MIB: Final = 2**20
 _ANSWERS: Final = (
@@ -25,7 +27,14 @@ _ANSWERS: Final = (
     " and the errors of statcore that no fault of a server explains; *shown* the errors and problems that say what lacks;"
     " *gaps* the points that a server lost when it was killed"
 )
-_LEFT: Final = "Connections in use are counted when all calls have ended, and the rest after the clients are closed"
+_LEFT: Final = (
+    "Connections in use are counted when all calls have ended, and the rest after the clients are closed; of the service,"
+    " the connections that their callers have closed"
+)
+_HELD: Final = (
+    "The ratios are of memory in use, in large and in small pieces: the end of a line through all samples after"
+    f" {_WARM_UP:.0%} of the time to its start. Resident memory also has what the allocator keeps free between the pieces"
+)
 _MOST: Final = "*most connections* is to one port; the reader and the writer of a store have a pool of 16 each"
 
 
@@ -38,12 +47,14 @@ class Circumstances:
         load: the mean of the machine's load average.
         cores: how many cores it has.
         versions: the servers.
+        service_connections: how many connections the service still has although their callers have closed them.
     """
 
     faults: Mapping[str, int]
     load: float
     cores: int
     versions: str
+    service_connections: int
 
 
 def tables(outcome: Outcome, around: Circumstances) -> list[Table]:
@@ -75,7 +86,7 @@ def tables(outcome: Outcome, around: Circumstances) -> list[Table]:
             rows=[_recovery(name, times, outcome.recoveries_s.get(name, [])) for name, times in around.faults.items()],
             notes=[recovery],
         ),
-        _left(outcome),
+        _left(outcome, around),
         _memory(outcome),
     ]
 
@@ -121,26 +132,28 @@ def _recovery(name: str, times: int, recoveries_s: Sequence[float]) -> Row:
     return Row(contender=name, figures=figures, goals={"worst": Goal(_ENDLESS_S)})
 
 
-def _left(outcome: Outcome) -> Table:
-    left = {name.replace("_", " "): count for name, count in attrs.asdict(outcome.leaks).items()}
-    row = Row(contender="readers and writers", figures=left, goals=dict.fromkeys(left, _NONE))
-    return Table(title="left at the end", subject="process", rows=[row], notes=[_LEFT])
+def _left(outcome: Outcome, around: Circumstances) -> Table:
+    of_readers = {name.replace("_", " "): count for name, count in attrs.asdict(outcome.leaks).items()}
+    left = {"readers and writers": of_readers, "service": {"files and sockets": around.service_connections}}
+    rows = [Row(contender=name, figures=counts, goals=dict.fromkeys(counts, _NONE)) for name, counts in left.items()]
+    return Table(title="left at the end", subject="process", rows=rows, notes=[_LEFT])
 
 
 def _memory(outcome: Outcome) -> Table:
     memory = Memory.of(outcome.memory, warm_up_s=_WARM_UP * outcome.seconds)
     figures: dict[str, float] = {"most connections": outcome.most_connections}
-    notes = [_MOST, f"A ratio is of a line through all samples after {_WARM_UP:.0%} of the time: its end to its start"]
+    notes = [_MOST, _HELD]
     if memory is not None:
         figures |= {
-            "memory MiB": memory.resident_bytes / _MIB,
-            "KiB a minute": memory.slope_bytes_per_min / _KIB,
-            "memory ratio": memory.resident_ratio,
-            "heap ratio": memory.blocks_ratio,
+            "resident MiB": memory.resident_bytes / _MIB,
+            "KiB a minute": memory.resident_per_min / _KIB,
+            "in use KiB a minute": memory.large_per_min / _KIB,
+            LARGE_RATIO: memory.large_ratio,
+            BLOCKS_RATIO: memory.blocks_ratio,
         }
     has_goal = memory is not None and outcome.seconds >= 60 * _LEAST_MINUTES
     if not has_goal:
         notes.append(f"Memory has no goal in less than {_LEAST_MINUTES:g} minutes")
-    goals = {"memory ratio": _FLAT, "heap ratio": _FLAT} if has_goal else {}
+    goals = {LARGE_RATIO: _FLAT, BLOCKS_RATIO: _FLAT} if has_goal else {}
     row = Row(contender="readers and writers", figures=figures, goals=goals)
     return Table(title="connections and memory", subject="process", rows=[row], notes=notes)

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Final
 
 import attrs
+import psutil
 from aiohttp import web
 from server_process import running_server
 from soak_ledger import sample
@@ -45,6 +46,7 @@ RANGE_S: Final = 10
 WORKERS: Final = 2
 _MARGIN_S: Final = 3
 _SCRAPED_S: Final = 60.0
+_CLOSED_S: Final = 10.0
 _PAUSE_S: Final = 0.05
 
 
@@ -165,6 +167,21 @@ def running_site(folder: Path, *, timeout_s: float) -> Generator[Site]:
                 ]
             ),
         )
+
+
+def stale_connections(service: Service) -> int:
+    """Return how many connections the service still has after some time, although nobody calls it."""
+    _, port = service.address
+    deadline = time.monotonic() + _CLOSED_S
+    while True:
+        connections = [each for worker in service.workers() for each in worker.net_connections("tcp")]
+        stale = sum(
+            each.status == psutil.CONN_CLOSE_WAIT or (each.laddr.port == port and each.status != psutil.CONN_LISTEN)
+            for each in connections
+        )
+        if not stale or time.monotonic() > deadline:
+            return stale
+        time.sleep(_PAUSE_S)
 
 
 def owners(number: int) -> dict[str, str]:

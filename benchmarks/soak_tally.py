@@ -96,23 +96,27 @@ class MemorySample:
 
     at_s: float
     resident_bytes: int
+    large_bytes: int
+    """The memory in use of the C library's allocator: what Python holds in pieces of more than 512 bytes, and libraries."""
     blocks: int
-    """The blocks of memory that Python has allocated."""
+    """The smaller pieces that Python holds."""
 
 
 @attrs.frozen(kw_only=True)
 class Memory:
-    """How the memory of a process changed from the end of its warm-up on.
+    """How the memory of a process changed from the end of its warm-up on, by a line through all samples.
 
     Args:
         resident_bytes: its resident memory at the end.
-        slope_bytes_per_min: how much it grew in a minute, by a line through all samples.
-        resident_ratio, blocks_ratio: that line at the end, to the line at the beginning.
+        resident_per_min: how many bytes of resident memory a minute added.
+        large_per_min: how many bytes in use a minute added, in large pieces.
+        large_ratio, blocks_ratio: the end of the line to its beginning.
     """
 
     resident_bytes: float
-    slope_bytes_per_min: float
-    resident_ratio: float
+    resident_per_min: float
+    large_per_min: float
+    large_ratio: float
     blocks_ratio: float
 
     @classmethod
@@ -123,12 +127,15 @@ class Memory:
         if len(kept) < 3:
             return None
         times_s = [sample.at_s for sample in kept]
+        minutes = (times_s[-1] - times_s[0]) / 60
         resident = _line(times_s, [sample.resident_bytes for sample in kept])
+        large = _line(times_s, [sample.large_bytes for sample in kept])
         blocks = _line(times_s, [sample.blocks for sample in kept])
         return cls(
             resident_bytes=resident[1],
-            slope_bytes_per_min=(resident[1] - resident[0]) / (times_s[-1] - times_s[0]) * 60,
-            resident_ratio=resident[1] / resident[0],
+            resident_per_min=(resident[1] - resident[0]) / minutes,
+            large_per_min=(large[1] - large[0]) / minutes,
+            large_ratio=large[1] / large[0],
             blocks_ratio=blocks[1] / blocks[0],
         )
 

@@ -19,7 +19,7 @@ from soak_faults import Fault, in_order
 from soak_ledger import LAG_S, Ledger, View, sample, sample_fault, stamp
 from soak_load import _leaks
 from soak_reads import OBJECTS_OF_STORE, Answer, LiveReads, MetricReads, _values_of_activity, write_all
-from soak_report import Circumstances, missed_goals, tables
+from soak_report import BLOCKS_RATIO, LARGE_RATIO, Circumstances, missed_goals, tables
 from soak_tally import Durations, Leaks, Memory, MemorySample, Outcome, Tally
 
 from statcore.errors import ProtocolError, UnavailableError
@@ -228,15 +228,16 @@ def test_percentiles_are_those_of_all_calls() -> None:
 
 def test_memory_is_a_line_after_the_warm_up() -> None:
     """Growth within the warm-up does not count."""
-    steady = [MemorySample(float(second), 2_000_000 + 1_000 * second, 10_000) for second in range(60, 601)]
-    warm_up = [MemorySample(float(second), second, second) for second in range(60)]
+    steady = [MemorySample(float(second), 2_000_000, 2_000_000 + 1_000 * second, 10_000) for second in range(60, 601)]
+    warm_up = [MemorySample(float(second), 1, 1 + second, 1 + second) for second in range(60)]
     memory = Memory.of([*warm_up, *steady], warm_up_s=60)
     assert memory is not None
     assert [pytest.approx(60_000), pytest.approx(2_600 / 2_060), pytest.approx(1)] == [
-        memory.slope_bytes_per_min,
-        memory.resident_ratio,
+        memory.large_per_min,
+        memory.large_ratio,
         memory.blocks_ratio,
     ]
+    assert pytest.approx(0) == memory.resident_per_min
     assert Memory.of(warm_up[:2], warm_up_s=0) is None
 
 
@@ -258,22 +259,22 @@ def _outcome(*, seconds: float = 600.0, **changes: Any) -> Outcome:
     parts: dict[str, Any] = {
         "tallies": {"store": tally},
         "recoveries_s": {"store: killed": [0.5, 1.5]},
-        "memory": [MemorySample(float(second), 1_000_000, 1_000) for second in range(600)],
+        "memory": [MemorySample(float(second), 1_000_000, 1_000, 1_000) for second in range(600)],
         "leaks": Leaks(connections_in_use=0, tasks=0, files_and_sockets=0, threads=0),
         "most_connections": 3,
     }
     return Outcome(**{**parts, "seconds": seconds, **changes})
 
 
-def _missed(outcome: Outcome) -> list[str]:
+def _missed(outcome: Outcome, *, stale: int = 0) -> list[str]:
     report = Report(console=Console(file=io.StringIO()))
-    for table in _tables(outcome):
+    for table in _tables(outcome, stale=stale):
         report.add(table)
     return [text.rsplit(" ", 3)[0] for text in missed_goals(report)]
 
 
-def _tables(outcome: Outcome) -> list[Table]:
-    around = Circumstances(faults={"store: killed": 2}, load=1.0, cores=2, versions="Valkey 8")
+def _tables(outcome: Outcome, *, stale: int = 0) -> list[Table]:
+    around = Circumstances(faults={"store: killed": 2}, load=1.0, cores=2, versions="Valkey 8", service_connections=stale)
     return tables(outcome, around)
 
 
@@ -303,7 +304,11 @@ def test_each_goal_is_missed_by_what_it_is_about() -> None:
     assert ["store: p99 s"] == _missed(late)
     assert ["store: right"] == _missed(_outcome(tallies={"store": Tally(deadline_s=2.0)}))
     assert ["readers and writers: tasks"] == _missed(_outcome(leaks=attrs.evolve(_outcome().leaks, tasks=1)))
-    growth = [MemorySample(float(second), 1_000_000 + 1_000 * second, 1_000) for second in range(600)]
-    assert ["readers and writers: memory ratio"] == _missed(_outcome(memory=growth))
-    assert [] == _missed(_outcome(memory=growth, seconds=60.0))
+    assert ["service: files and sockets"] == _missed(_outcome(), stale=1)
+    for large, small, missed in ((1, 0, LARGE_RATIO), (0, 1, BLOCKS_RATIO)):
+        growth = [
+            MemorySample(float(second), 1_000_000, 1_000 + large * second, 1_000 + small * second) for second in range(600)
+        ]
+        assert [f"readers and writers: {missed}"] == _missed(_outcome(memory=growth))
+        assert [] == _missed(_outcome(memory=growth, seconds=60.0))
     assert ["store: killed: worst"] == _missed(_outcome(recoveries_s={"store: killed": [0.5, float("inf")]}))
