@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from collections.abc import Awaitable, Callable
 from contextlib import aclosing
+from pathlib import Path
 from typing import Any, TypeAlias
 from uuid import UUID, uuid4
 
@@ -14,11 +16,12 @@ from redis import Redis
 from redis.asyncio import BlockingConnectionPool
 from redis.asyncio import Redis as AsyncRedis
 from tests.faults.proxy import TcpProxy
+from tests.support.polling import until
 
 from statcore.errors import StatcoreError, TimedOutError, UnavailableError
 from statcore.model import MetricValue
 from statcore.statistics import StatisticsStatefulSource
-from statcore.testing.servers import Server, free_port
+from statcore.testing.servers import Server, free_port, start_program
 from statcore_valkey import ValkeyOptions, ValkeyStatistics, ValkeyStatisticsSink, node
 from statcore_valkey.error_mapping import from_driver
 
@@ -259,6 +262,53 @@ async def test_a_read_only_server_is_tried_again_until_it_takes_writes(start_val
             client.replicaof("NO", "ONE")
             await call
             assert client.exists(KERNEL)
+
+
+def refused_while_loading(client: Redis) -> int:
+    """Return how many commands a server has refused because it is loading."""
+    count: int = client.info("errorstats")["errorstat_LOADING"]["count"]
+    return count
+
+
+async def test_a_server_that_loads_its_data_is_tried_again(
+    tmp_path: Path, start_valkey: Callable[..., Server], require_program: Callable[..., str]
+) -> None:
+    """Until the data is there, a call with a short deadline says so; a call that can wait gets its answer."""
+    with Redis(host="127.0.0.1", port=start_valkey(arguments=["--dir", str(tmp_path)]).port) as client:
+        client.mset({f"filler-{number}": os.urandom(500) for number in range(1_000)} | {KERNEL: msgpack.packb(METRICS)})
+        client.save()
+    # It waits 20 ms for each key, until it is told otherwise, and looks for commands every two keys.
+    slowly = ["--key-load-delay", "20000", "--loading-process-events-interval-bytes", "1024"]
+    port, program = free_port(), require_program("valkey-server", "redis-server")
+    command = [program, "--bind", "127.0.0.1", "--port", str(port), "--dir", str(tmp_path), *slowly]
+    process = start_program(command, tmp_path / "valkey.log")
+    try:
+        url = f"valkey://127.0.0.1:{port}"
+        async with (
+            aclosing(ValkeyStatistics.from_url(url, options=SOON)) as hurried,
+            aclosing(ValkeyStatistics.from_url(url, options=PATIENT)) as patient,
+            asyncio.timeout(ENOUGH_S),
+        ):
+
+            async def is_loading() -> bool:
+                try:
+                    await hurried.ping()
+                except StatcoreError as error:
+                    return "is loading" in str(error)
+                return False
+
+            await until(is_loading, "a server that is loading")
+            with pytest.raises(UnavailableError, match=r"cannot answer now: .* is loading the dataset in memory"):
+                await hurried.fetch_kernel_statistics([KERNEL])
+            with Redis(host="127.0.0.1", port=port) as client:
+                refused = refused_while_loading(client)
+                call = asyncio.create_task(patient.fetch_kernel_statistics([KERNEL]))
+                await until(lambda: refused < refused_while_loading(client), "a refused attempt")
+                client.config_set("key-load-delay", 0)
+            assert [METRICS] == list(await call)
+    finally:
+        process.kill()
+        process.wait()
 
 
 @pytest.mark.parametrize("piece", [1, 7])

@@ -8,6 +8,7 @@ from contextlib import aclosing
 from pathlib import Path
 from typing import TypeAlias
 
+import attrs
 import pytest
 from tests.support.cancelling import cancelled_after, expect_count
 from tests.support.polling import until
@@ -15,7 +16,7 @@ from tests.support.valkey_nodes import WATCHER, Security, ValkeyNode
 from tests.support.valkey_readers import CALLERS, Readers, metrics, numbered, payloads
 from tests.support.valkey_topologies import MASTER, ValkeySentinels, running_sentinels
 
-from statcore.errors import AccessDeniedError, StatcoreError, TimedOutError, UnavailableError
+from statcore.errors import AccessDeniedError, ClosedError, StatcoreError, TimedOutError, UnavailableError
 from statcore.model import MetricValue, ProblemKind
 from statcore.testing.servers import LOOPBACK
 from statcore_valkey import ValkeyOptions, ValkeyStatistics, ValkeyStatisticsSink, discovery
@@ -223,6 +224,45 @@ async def test_a_refused_user_is_named_but_not_the_password(tmp_path: Path, secu
             with pytest.raises(AccessDeniedError, match="watcher" if wrong == "sentinel" else "statcore") as error:
                 await store.fetch_kernel_statistics(["a"])
     assert "hunter2" not in str(error.value)
+
+
+async def test_a_rotated_password_of_the_sentinels_is_used_by_new_connections(tmp_path: Path, security: Security) -> None:
+    """A writer finds the new primary through sentinels that have refused its old password."""
+    password = tmp_path / "password"
+    password.write_text(WATCHER.password)
+    options = attrs.evolve(
+        PATIENT,
+        tls_ca_file=str(security.ca_file),
+        sentinel_username=WATCHER.name,
+        sentinel_password_file=str(password),
+    )
+    with running_sentinels(tmp_path, replicas=1, sentinels=1, security=security) as sentinels:
+        (sentinel,) = sentinels.sentinels
+        async with aclosing(ValkeyStatisticsSink.from_url(sentinels.url, options=options)) as sink:
+            await sink.store_container_count("i-1", 1)
+            sentinel.command("ACL", "SETUSER", WATCHER.name, "resetpass", ">hunter2")
+            sentinel.command("CLIENT", "KILL", "TYPE", "NORMAL", "SKIPME", "YES")
+            await asyncio.to_thread(sentinels.fail_over)
+            await asyncio.to_thread(sentinels.wait_until_whole)
+            async with asyncio.timeout(ENOUGH_S):
+                with pytest.raises(AccessDeniedError, match=WATCHER.name):
+                    await sink.store_container_count("i-1", 2)
+                password.write_text("hunter2")
+                await sink.store_container_count("i-1", 3)
+        assert b"3" == sentinels.primary.command("GET", "container_count.i-1")
+
+
+async def test_calls_in_a_second_loop_raise_and_the_first_loop_goes_on(sentinels: ValkeySentinels) -> None:
+    """A call in another event loop raises at once, before and after the primary is known, and harms nothing."""
+    ids = plant(sentinels, 1)
+    async with aclosing(ValkeyStatistics.from_url(sentinels.url, options=PATIENT)) as store, asyncio.timeout(ENOUGH_S):
+        first = asyncio.create_task(store.fetch_kernel_statistics(ids))
+        await asyncio.sleep(0)
+        for _ in range(2):
+            with pytest.raises(ClosedError, match="another event loop"):
+                await asyncio.to_thread(asyncio.run, store.fetch_kernel_statistics(ids))
+            assert [metrics(0)] == list(await first)
+            assert [metrics(0)] == list(await store.fetch_kernel_statistics(ids))
 
 
 @pytest.fixture

@@ -208,12 +208,14 @@ async def test_half_of_an_activity_is_zeros_and_incomplete(valkey: Server, store
 
 async def test_many_ids_are_answered_in_order(valkey: Server, redis: Redis) -> None:
     """The batch takes several commands; every third id is missing, some occur twice, with ages and without."""
-    ids = new_ids(2_500)
+    ids = new_ids(10_000)
     plant(redis, ids)
-    for id_ in ids:
-        redis.expire(id_, 86_400)
+    with redis.pipeline(transaction=False) as pipeline:
+        for id_ in ids:
+            pipeline.expire(id_, 86_400)
+        pipeline.execute()
     redis.delete(*ids[::3])
-    expected = [metrics(number) if number % 3 else None for number in range(2_500)]
+    expected = [metrics(number) if number % 3 else None for number in range(10_000)]
     for options in (ValkeyOptions(), ValkeyOptions(freshness_s=600)):
         async with aclosing(ValkeyStatistics.from_url(valkey.url, options=options)) as store:
             assert StatisticsBatch([*expected, *expected[:10]]) == await store.fetch_kernel_statistics([*ids, *ids[:10]])

@@ -95,3 +95,11 @@ def test_each_claim_of_the_threat_model_has_its_test() -> None:
     (bare,) = _rows_with_tests("| claim | test |\n|---|---|\n| it holds | |\n\n| other |\n|---|\n| row |")
     assert ("| it holds | |", "") == bare
     assert "test_gone" not in _tests_of(Path(__file__))
+
+
+def test_each_promise_of_reliability_has_one_row() -> None:
+    """The rule about tables reads the promises, so that each has a test that exists; none is missing or there twice."""
+    text = (ROOT / "docs" / "reliability.md").read_text(encoding="utf-8")
+    assert list(range(1, 49)) == [
+        int(number) for row, _ in _rows_with_tests(text) if (number := row.split("|")[1].strip()).isdigit()
+    ]

@@ -11,7 +11,7 @@ import attrs
 import pytest
 
 from statcore.concurrency import Deadline
-from statcore.errors import AccessDeniedError, UnavailableError
+from statcore.errors import AccessDeniedError, StatcoreError, UnavailableError
 from statcore_connection.lifetime import Lifetime
 from statcore_valkey import Address, Discovery, Keyspace, RedirectError, SlotMap, WrongTypeError, discovery, fan_out
 from statcore_valkey.node import Command
@@ -41,6 +41,7 @@ class Servers:
         faults: what is wrong with a server: "down", "hung", "denied" or "loading".
         asking: keys that have moved already from their owner to `ELSEWHERE`, which gets their slots later.
         wrong: keys that hold another type than a string.
+        refusal: the error of each search for the servers, or None where it finds them.
     """
 
     owners: SlotMap
@@ -48,6 +49,7 @@ class Servers:
     faults: dict[Address, str] = attrs.field(factory=dict[Address, str])
     asking: frozenset[str] = frozenset()
     wrong: frozenset[str] = frozenset()
+    refusal: StatcoreError | None = None
     received: list[tuple[Address, Command]] = attrs.field(factory=list[tuple[Address, Command]], init=False)
     exchanges: int = attrs.field(default=0, init=False)
     searches: int = attrs.field(default=0, init=False)
@@ -57,6 +59,8 @@ class Servers:
 
         async def find(_: SlotMap | None) -> SlotMap:
             self.searches += 1
+            if self.refusal is not None:
+                raise self.refusal
             return self.owners
 
         return Keyspace(

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -15,7 +17,7 @@ from aiohttp.test_utils import TestServer
 
 from statcore.errors import QueryRejectedError
 from statcore.model import MatrixResult, QueryTimeRange, Series, VectorResult
-from statcore.promql import Aggregation, BinaryOperation, Call, Expression, Selector, Subquery
+from statcore.promql import Aggregation, BinaryOperation, Call, Expression, Selector, Subquery, render
 from statcore.queriers import LabelMatcher, MetricQuery, QueryStrategy
 from statcore.statistics import UtilizationSource
 from statcore.testing.metrics.dataset import PlantedSeries
@@ -252,3 +254,19 @@ async def test_a_series_that_is_no_longer_scraped_is_gone_at_once(
         while ["a"] != sorted(await kernels()):  # noqa: ASYNC110 - the server tells nobody when it has scraped
             await asyncio.sleep(0.1)
     assert ["a"] == sorted(await kernels())
+
+
+async def test_a_dotted_label_name_is_answered_or_refused(
+    server: Server, client: VictoriaMetricsClient, ask_server: Callable[..., str]
+) -> None:
+    """Its values are listed. A server that cannot read the name in a query refuses it, and a newer one answers."""
+    labels, time_ms = {"__name__": "dotted", "service.name": "x"}, round(the_second().timestamp()) * 1000
+    sample = {"metric": labels, "values": [7], "timestamps": [time_ms]}
+    ask_server(server, "/api/v1/import", json.dumps(sample) + "\n")
+    ask_server(server, "/internal/force_flush")
+    assert ["x"] == list(await client.label_values("service.name"))
+    found = Selector("dotted", {"service.name": "x"})
+    with suppress(QueryRejectedError):
+        assert [labels] == list(await client.series(found))
+    with suppress(QueryRejectedError):
+        assert [7.0] == [sample.value for sample in (await client.query(render(found))).samples]

@@ -9,7 +9,7 @@ from typing import Final, TypeAlias, TypeVar
 import attrs
 
 from statcore.concurrency import end_tasks
-from statcore.errors import ClosedError, ProtocolError, StatcoreError
+from statcore.errors import ClosedError, ProtocolError, StatcoreError, UnavailableError
 from statcore_connection.error_boundary import describe_unforeseen
 from statcore_valkey.node import Node, close_all
 from statcore_valkey.slot_map import Address, SlotMap
@@ -85,6 +85,13 @@ class Discovery:
         if self._search is None or self._search.done():
             self._search = asyncio.create_task(self._run(self.find))
         return self._search
+
+    @property
+    def refusal(self) -> UnavailableError | None:
+        """Why the servers refused the last search, which another attempt would not change; None while a search runs."""
+        search = self._search
+        error = search.result() if search is not None and search.done() and not search.cancelled() else None
+        return error if isinstance(error, UnavailableError) and not error.retryable else None
 
     def search_if_old(self) -> None:
         """Start to search if the map ages, and the last search was long ago."""

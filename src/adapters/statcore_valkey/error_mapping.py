@@ -15,6 +15,7 @@ from redis.exceptions import (
     AskError,
     AuthenticationError,
     AuthorizationError,
+    BusyLoadingError,
     ClusterCrossSlotError,
     ClusterDownError,
     ConnectionError,  # noqa: A004 - redis-py's own, which is not an OSError
@@ -42,7 +43,7 @@ from statcore_connection.tls import refusal
 from statcore_valkey.slot_map import Address
 
 _DENIED = (AuthenticationError, AuthorizationError, NoPermissionError)
-_NOT_NOW = (ReadOnlyError, OutOfMemoryError, ClusterDownError, TryAgainError)
+_NOT_NOW = (BusyLoadingError, ReadOnlyError, OutOfMemoryError, ClusterDownError, TryAgainError)
 _UNREACHABLE = (ConnectionError, TimeoutError, OSError)
 _CLUSTER_URL = "expected a URL with the addresses of its nodes, such as valkey+cluster://a:6379,b:6379"
 _NOT_NOW_PREFIXES = ("BUSY ", "MISCONF ", "NOREPLICAS ")  # the driver has no classes for them

@@ -266,9 +266,16 @@ class FanOut:
         self._settle(positions, None if unsynced is None else Unsynced(self.node(unsynced).service))
 
     def _retry(self, part: _Part, positions: Sequence[int], error: StatcoreError) -> None:
-        """Search for the servers of keys that failed, and retry after a pause; a server that answers no key is sick."""
+        """Search for the servers of keys that failed, and retry after a pause; a server that answers no key is sick.
+
+        Nothing is retried once the search is refused, since the keys stay at a server that fails.
+        """
         if len(positions) == len(part.positions):
             self._mark_sick(part.address)
+        refusal = self.discovery.refusal if part.attempts else None  # of a search that ended after the keys had failed
+        if refusal is not None:
+            self._settle(positions, refusal)
+            return
         self.discovery.search()
         self._pause(part, positions, error)
 

@@ -215,8 +215,10 @@ class Keyspace:
             StatcoreError: no primary answers; the most telling of their errors.
         """
         self.lifetime.check(self.service)
+        has_failed = False
 
         async def attempt() -> None:
+            nonlocal has_failed
             self.lifetime.check(self.service)
             try:
                 slots = await self.discovery.current()
@@ -225,8 +227,12 @@ class Keyspace:
                     raise UnavailableError(f"{self.name} cannot answer now: no server owns slots")
                 await first_answers([node.exchange([("PING",)], deadline=deadline) for node in nodes])
             except StatcoreError as error:
+                refusal = self.discovery.refusal if has_failed else None  # of a search that ended after a failure
+                has_failed = True
                 self.discovery.search()
-                deadline.failure = error
+                deadline.failure = refusal or error
+                if refusal is not None:
+                    raise refusal from error
                 raise
 
         self.lifetime.check(self.name)

@@ -2,17 +2,53 @@
 
 from __future__ import annotations
 
+import json
+import re
+import time
 from pathlib import Path
 from typing import Any
 
 import pytest
 from tests.unit.cli.conftest import ID_1, Invoke, answering, checks
 
+from statcore_cli.app import COMMANDS
+
 PRESETS = """
 [presets.busy]
 description = "d"
 template = "sum(up)"
 """
+CASES = [
+    (["kernels", ID_1], "Store", "fetch_kernel_statistics"),
+    (["kernels"], "Backend", "query_utilization"),
+    (["sessions"], "Backend", "query_utilization"),
+    (["sessions", "--sort", "-cpu_pct"], "Store", "fetch_kernel_statistics"),
+    (["agents"], "Backend", "query_utilization"),
+    (["top", "--once"], "Store", "fetch_kernel_statistics"),
+    (["top", "--once"], "Backend", "query_utilization"),
+    (["query", "rack", "--last", "1h"], "Backend", "query_utilization"),
+    (["metrics", "node"], "Backend", "label_values"),
+    (["preset", "run", "busy", "--last", "1h"], "Backend", "query_range"),
+    (["grafana"], "Backend", "label_values"),
+    (["rules"], "Backend", "label_values"),
+]
+"""A command, the adapter whose method breaks its contract, and the method."""
+WITHOUT_ADAPTERS = {"demo", "endpoints", "plugins", "promql", "token"}
+"""Commands that call no store or backend of a plugin."""
+ELSEWHERE = {"collect", "doctor", "serve"}
+"""Commands that go on: their tests are in tests/unit/collector, below, and in tests/unit/graphql."""
+
+
+def test_every_command_is_tested() -> None:
+    """A new command is added to one of the lists above."""
+    assert COMMANDS.keys() == {arguments[0] for arguments, *_ in CASES} | WITHOUT_ADAPTERS | ELSEWHERE
+
+
+@pytest.fixture(autouse=True)
+def _one_kernel(fake: Any) -> None:
+    """A kernel that the backend has seen just now."""
+    owners = {"kernel_id": ID_1, "session_id": ID_1, "agent_id": "i-1"}
+    fake.ANSWER["series"] = [(owners, [time.time()], [1.0])]
 
 
 @pytest.mark.parametrize(
@@ -22,16 +58,7 @@ template = "sum(up)"
         (ZeroDivisionError("division by zero"), "raised ZeroDivisionError: division by zero; at "),
     ],
 )
-@pytest.mark.parametrize(
-    "case",
-    [
-        (["kernels", ID_1], "Store", "fetch_kernel_statistics"),
-        (["query", "rack", "--last", "1h"], "Backend", "query_utilization"),
-        (["metrics", "node"], "Backend", "label_values"),
-        (["preset", "run", "busy", "--last", "1h"], "Backend", "query_range"),
-    ],
-    ids=["kernels", "query", "metrics", "preset"],
-)
+@pytest.mark.parametrize("case", CASES, ids=lambda case: " ".join((*case[0][:2], case[1])))
 def test_a_fault_of_an_adapter_is_one_line_that_names_the_plugin(
     statcore: Invoke, fake: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, case: Any, answer: Any, fault: str
 ) -> None:
@@ -46,6 +73,20 @@ def test_a_fault_of_an_adapter_is_one_line_that_names_the_plugin(
     assert (1, "") == (result.exit_code, result.stdout)
     (line,) = result.stderr.splitlines()
     assert line.startswith(f"statcore: fake (plugin 'fake' of acme-fake 1.0): {method}() {fault}")
+
+
+@pytest.mark.parametrize("command", ["sessions", "kernels", "agents"])
+def test_a_list_names_the_plugin_whose_store_breaks(
+    statcore: Invoke, fake: Any, monkeypatch: pytest.MonkeyPatch, command: str
+) -> None:
+    """The backend knows what exists: the list is complete, and each object has the fault of the store."""
+    for name in ("fetch_kernel_statistics", "fetch_agent_statistics"):
+        monkeypatch.setattr(fake.Store, name, answering([{}]))
+
+    (listed,) = json.loads(statcore(command, "--format", "json").stdout)[command]
+
+    assert ("i-1" if command == "agents" else ID_1) == listed["id"]
+    assert re.match(r"PluginError: fake \(plugin 'fake' of acme-fake 1.0\): fetch_\w+\(\) answered", listed["problem"])
 
 
 @pytest.mark.parametrize(("url", "method"), [("foreign:", "open"), ("fake:", "aclose")])

@@ -44,16 +44,18 @@ async def test_a_batch_is_six_expressions_at_the_backends_time() -> None:
     assert Counter((render(getattr(queries, name)), NOW) for name in SIX) == Counter(backend.queries[1:])
 
 
-async def test_batches_have_256_kernels_and_one_moment() -> None:
-    """600 kernels are three batches of six expressions; entries are in the order of the ids."""
-    backend = LiveBackend(_mem(*IDS))
-    batch = await KernelLiveStatService(backend).fetch_kernel_statistics(IDS)
-    assert 1 + 3 * 6 == len(backend.queries)
+@pytest.mark.parametrize(("count", "sizes"), [(600, [88, 256, 256]), (10_000, [16, *[256] * 39])])
+async def test_batches_have_256_kernels_and_one_moment(count: int, sizes: list[int]) -> None:
+    """Each batch of kernels is six expressions; entries are in the order of the ids."""
+    kernels = [str(UUID(int=number)) for number in range(count)]
+    backend = LiveBackend(_mem(*kernels))
+    batch = await KernelLiveStatService(backend).fetch_kernel_statistics(kernels)
+    assert 1 + len(sizes) * 6 == len(backend.queries)
     assert {NOW} == {time for _, time in backend.queries[1:]}
     named = [UUIDS.findall(text) for text, _ in backend.queries if kind_of(text) == "now"][1:]
-    assert [88, 256, 256] == sorted(map(len, named))
-    assert IDS == sorted(id_ for ids in named for id_ in ids)
-    assert [str(number) for number in range(600)] == [entry["mem"]["current"] for entry in batch if entry]
+    assert sizes == sorted(map(len, named))
+    assert kernels == sorted(id_ for ids in named for id_ in ids)
+    assert [str(number) for number in range(count)] == [entry["mem"]["current"] for entry in batch if entry]
 
 
 async def test_a_given_time_is_the_moment() -> None:

@@ -32,7 +32,11 @@ from statcore_valkey.error_mapping import RedirectError, from_driver
         ),
         (driver.MaxConnectionsError("Too many connections"), UnavailableError, "Too many connections"),
         (driver.ConnectionError("Error 111 connecting to store:6379"), UnavailableError, "ConnectionError"),
-        (driver.BusyLoadingError("Valkey is loading the dataset in memory"), UnavailableError, "loading the dataset"),
+        (
+            driver.BusyLoadingError("Valkey is loading the dataset in memory"),
+            UnavailableError,
+            "cannot answer now: Valkey is loading",
+        ),
         (driver.TimeoutError("Timeout reading from store:6379"), UnavailableError, "TimeoutError"),
         (ConnectionResetError(104, "reset by peer"), UnavailableError, "reset by peer"),
         (driver.ReadOnlyError("You can't write against a read only replica."), UnavailableError, "read only replica"),

@@ -6,6 +6,7 @@ import asyncio
 import gc
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from itertools import chain, pairwise, repeat
 from typing import Any, Final
 
 import attrs
@@ -260,6 +261,52 @@ async def test_all_servers_down_is_an_error_of_the_call() -> None:
         await read(servers.keyspace(TWO), KEYS, timeout_s=SOON_S)
     with pytest.raises(UnavailableError, match="is down"):
         await _ping(servers.keyspace(TWO))
+
+
+def test_pauses_double_and_differ_between_clients(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A client makes its next attempts after 0.1 s, 0.2 s, 0.4 s and so on, less a random part of up to half of that."""
+    monkeypatch.setattr(fan_out, "_FIRST_PAUSE_S", 0.1)
+    monkeypatch.setattr(fan_out, "_LONGEST_PAUSE_S", 0.4)
+    first_pauses_s: set[float] = set()
+    times: list[float] = []
+    exchange = MemoryNode.exchange
+
+    async def note(node: MemoryNode, commands: Sequence[Command], /, *, deadline: Deadline) -> list[Any]:
+        times.append(seconds())
+        return await exchange(node, commands, deadline=deadline)
+
+    monkeypatch.setattr(MemoryNode, "exchange", note)
+    for _ in range(20):
+        times.clear()
+        servers = Servers(owners=TWO, faults={FIRST: "down"})
+        with pytest.raises(UnavailableError, match="is down"):
+            run_instantly(read(servers.keyspace(TWO), keys_of(TWO, FIRST), timeout_s=2.0))
+        pauses_s = [later - earlier for earlier, later in pairwise(times)]
+        assert all(
+            longest_s / 2 <= round(pause_s, 6) <= longest_s
+            for pause_s, longest_s in zip(pauses_s, chain([0.1, 0.2], repeat(0.4)), strict=False)
+        )
+        first_pauses_s.add(pauses_s[0])
+    assert 20 == len(first_pauses_s)
+
+
+async def test_a_refused_search_ends_calls_to_servers_that_fail() -> None:
+    """Another attempt would find no other server. A search that was refused before the call does not count."""
+    servers = Servers(owners=TWO, values=VALUES, faults=dict.fromkeys((FIRST, SECOND), "down"))
+    servers.refusal = AccessDeniedError("the servers refused the user watcher")
+    keyspace = servers.keyspace(TWO)
+    for call in (read(keyspace, KEYS), _ping(keyspace)):
+        with pytest.raises(AccessDeniedError, match="watcher"):
+            await call
+    servers.refusal, exchanges = None, servers.exchanges
+    for again in (read(keyspace, KEYS), _ping(keyspace)):
+        servers.faults |= {FIRST: "down", SECOND: "down"}
+        task = asyncio.create_task(again)
+        while exchanges == servers.exchanges:  # noqa: ASYNC110 - the servers tell nobody
+            await asyncio.sleep(0)
+        servers.faults.clear()
+        assert await task in (list(VALUES.values()), None)
+        exchanges = servers.exchanges
 
 
 async def test_slots_without_an_owner_cost_their_own_keys() -> None:
