@@ -199,7 +199,7 @@ class RuntimeLife(RuleBasedStateMachine):
                 self.uses.append((life, Use(kind, task, port)))
                 return
             else:
-                error = error_of(port.answering)
+                error = kind.error_of(port.answering)
             if error is not None:
                 assert kind.answer_for(error, is_second=number == 1) == answer_or_error(task)
                 return

@@ -238,6 +238,10 @@ class Kind:
         """Return the ports that are read, in order."""
         return [getattr(life, name) for name in self.reads]
 
+    def error_of(self, way: Way) -> type[StatcoreError] | None:
+        """Return how a port fails whose methods answer as scripted; "nothing" is what a `ping` must return."""
+        return None if self.call is ping and way == "nothing" else error_of(way)
+
     def answer_for(self, error: type[StatcoreError] | None, *, is_second: bool) -> Any:
         """Return what the call answers, or the error that it raises, when a port that it reads fails.
 
