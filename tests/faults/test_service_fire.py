@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import json
+import re
 from collections import Counter
 from collections.abc import AsyncGenerator
 from contextlib import AsyncExitStack, asynccontextmanager
 from io import BytesIO
 from pathlib import Path
 from typing import Final
+from urllib.parse import quote
 
 import attrs
 import pytest
@@ -25,6 +28,7 @@ NOBODY: Final = "http://127.0.0.1:9"
 STORE: Final = "valkey://127.0.0.1:9"
 VERSION: Final = {"query": "{ schema_version }"}
 SESSIONS: Final = {"query": "{ compute_session_list { total_count } }"}
+KERNELS: Final = {"query": "{ compute_session_list { items { kernels { live_stat } } } agent_list { total_count } }"}
 EVERYTHING: Final = 'scope = "everything"'
 DEEP: Final = 100_000
 UTILIZATION: Final = 'utilization(querier: "container", selector: $a, start: "0", end: "1", step: "1") { partial }'
@@ -216,3 +220,57 @@ async def test_tokens_change_while_requests_run(tmp_path: Path) -> None:
         rotated.set()
         assert [{200}] * 3 == await asyncio.gather(*using)
         assert not {steady, old, new} & set(service.log.split())
+
+
+async def repeat_request(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    """Refuse each request, as a metric backend or a store that repeats all of it in its error."""
+    while request := await reader.read(65_536):
+        text = repr(request)[1:]
+        credentials = re.search(rb"Basic (\S+)", request)
+        if credentials:
+            text += base64.b64decode(credentials[1]).decode()
+        if request.startswith(b"*"):
+            writer.write(f"-ERR unknown command, with args beginning with: {text}\r\n".encode())
+        else:
+            writer.write(f"HTTP/1.1 401 {text}\r\nContent-Length: {len(text)}\r\n\r\n{text}".encode())
+
+
+@pytest.mark.parametrize("log_format", ["text", "json"])
+async def test_no_secret_is_in_an_answer_or_in_the_log(log_format: str, tmp_path: Path) -> None:
+    """A store and a backend repeat what they are sent, and clients send secrets where they do not belong."""
+    file = TokenFile(tmp_path / "tokens.toml")
+    secrets = {**file.write(caller=EVERYTHING), **{name: new_secret() for name in ("stranger", "store", "backend")}}
+    arguments = ["--token-file", str(file.path), "--log-level", "debug", "--log-format", log_format]
+    shown: list[str] = []
+    async with listening(repeat_request) as port:
+        store = f"valkey://ann:{secrets['store']}@127.0.0.1:{port}"
+        backend = f"http://ann:{secrets['backend']}@127.0.0.1:{port}"
+        with serving(tmp_path, *arguments, statistics_url=store, metrics_url=backend) as service:
+            for name in ("caller", "stranger"):
+                secret = secrets[name]
+                async with client_of(service, secret) as client:
+                    for body in (VERSION, SESSIONS, SERIES, KERNELS, [secret]):
+                        async with client.post(f"/graphql?token={secret}", json=body) as response:
+                            shown += [await response.text(), str(response.headers)]
+                    for path in ("/readyz", "/metrics", "/healthz", f"/static/{secret}", f"/{secret}"):
+                        async with client.get(path) as response:
+                            shown += [await response.text(), str(response.headers)]
+                for malformed in (
+                    f"GET / HTTP/1.1\r\nAuthorization: {secret}\0",
+                    f"GET / {secret}",
+                    f"{secret} / HTTP/1.1",
+                ):
+                    reader, writer = await asyncio.open_connection(*service.address)
+                    writer.write(f"{malformed}\r\n\r\n".encode())
+                    assert b"400" in await reader.read()  # the answer quotes the request, the log does not
+                    writer.close()
+            assert 0 == service.stop()
+            shown.append(service.log)
+    assert "AccessDeniedError" in "".join(shown)
+    assert [] == [name for name, secret in secrets.items() for form in forms(secret) if form in "".join(shown)]
+
+
+def forms(secret: str) -> list[str]:
+    """Return the forms in which a secret might be shown."""
+    basic = base64.b64encode(f"ann:{secret}".encode()).decode()
+    return [secret, quote(secret, safe=""), basic, secret_hash(secret).removeprefix("sha256:")]
