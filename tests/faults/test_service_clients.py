@@ -120,7 +120,7 @@ async def test_clients_that_do_not_begin_with_tls_make_room_for_others(
     with serving_in(tmp_path, environment(**AWAY), *tls, within=within) as service:
         with connected(service, number=SLOW):
             assert [200] * 3 == [await answers(service) for _ in range(3)]
-        assert 0 == service.stop()
+            assert 0 == await asyncio.to_thread(service.stop)
         assert "Traceback" not in service.log
 
 

@@ -37,8 +37,7 @@ async def answers(url: str) -> int:
         return response.status
 
 
-@pytest.mark.parametrize("workers", ["1", "2"])
-@pytest.mark.parametrize("log", [full_disk, closed_pipe])
+@pytest.mark.parametrize(("workers", "log"), [("1", full_disk), ("1", closed_pipe), ("2", full_disk)])
 async def test_a_log_that_cannot_be_written_changes_no_answer_and_no_exit_code(
     log: Callable[[], int], workers: str, tmp_path: Path
 ) -> None:

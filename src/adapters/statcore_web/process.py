@@ -199,7 +199,8 @@ def _is_fault_of_service(record: logging.LogRecord) -> bool:
     error = record.exc_info[1] if record.exc_info else None
     if not isinstance(error, HttpProcessingError | web.RequestPayloadError):
         return True
-    _logger.info("a request cannot be read: %s", error)
+    # Its text quotes the request, in which there may be a secret.
+    _logger.info("a request cannot be read: %s", type(error).__name__)
     return False
 
 
