@@ -91,6 +91,12 @@ def nothing_ends_the_pauses(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(fan_out, "_FIRST_PAUSE_S", 0.5)
 
 
+def retries_do_not_pause(patch: pytest.MonkeyPatch) -> None:
+    """Attempts follow each other as fast as they fail."""
+    patch.setattr(fan_out, "_FIRST_PAUSE_S", 0.0)
+    patch.setattr(fan_out, "_LONGEST_PAUSE_S", 0.0)
+
+
 def a_failure_is_nothing(patch: pytest.MonkeyPatch) -> None:
     """Ids whose server does not answer have no entry."""
     work = keyspace._work
@@ -289,6 +295,7 @@ STORE_PLANTS: Final[list[Plant]] = [
     the_deadline_is_late,
     the_first_failure_is_the_last,
     nothing_ends_the_pauses,
+    retries_do_not_pause,
     a_failure_is_nothing,
     parts_are_joined_in_another_order,
     too_few_values_are_taken,
