@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import sys
+import warnings
 from collections.abc import Callable, Sequence
 from typing import Any, Final, TypeAlias
 
@@ -19,6 +21,25 @@ from statcore_valkey.entry import StoredEntry
 from statcore_valkey.node import RedisNode
 
 Plant: TypeAlias = Callable[[pytest.MonkeyPatch], None]
+
+
+def is_found(run: Callable[[], object]) -> bool:
+    """Return whether a run fails an assertion; what it leaves open is dropped without a warning."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        found = _fails_an_assertion(run)
+        gc.collect()
+    return found
+
+
+def _fails_an_assertion(run: Callable[[], object]) -> bool:
+    try:
+        run()
+    except AssertionError:
+        return True
+    except ExceptionGroup as errors:
+        return errors.subgroup(AssertionError) is not None
+    return False
 
 
 def a_connection_goes_back_dirty(patch: pytest.MonkeyPatch) -> None:
