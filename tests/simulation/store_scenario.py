@@ -17,6 +17,7 @@ from tests.simulation import store_model
 from tests.simulation.store_faults import FAULTS, HOST, MALFORMED, READER, Fault, WatchedValkey
 from tests.simulation.store_model import AGENT_INTERVAL_S, MAX_ENTRY_BYTES, Question, Span
 
+from statcore.concurrency import on_retry
 from statcore.errors import AccessDeniedError, ProtocolError, StatcoreError, TimedOutError, UnavailableError
 from statcore.model import MetricValue
 from statcore.model.store_keys import (
@@ -43,6 +44,9 @@ UNKNOWN: Final = "nobody"
 RECOVERY_S: Final = 1.5
 """How long after a fault a call may need to succeed: the longest pause between two attempts, and an exchange."""
 _MOMENT_S: Final = 0.001
+_QUICK_RETRIES: Final = 6
+_LATER_PAUSE_S: Final = 0.5
+"""The shortest pause between two attempts after the quick ones, whose pauses double."""
 _PROMPT_S: Final = 0.1
 """How soon an error comes that no retry would change, where nothing keeps answers away."""
 _FAULTY_S: Final = 6.0
@@ -195,12 +199,14 @@ class StoreScenario:
             await asyncio.sleep(random.uniform(0.0, 0.3))
 
     async def _store(self, sink: ValkeyStatisticsSink, first_s: float) -> None:
+        retries: list[StatcoreError] = []
+        on_retry.set(retries.append)  # for this task
         number = self._next_number()
         entries = {key: {"value": MetricValue(current=str(number), unit_hint=key)} for key in SUNK}
         try:
             await sink.store_kernel_statistics(entries)
         except StatcoreError as error:
-            self._check_failure("the sink", 4.0, first_s, error)
+            self._check_failure("the sink", 4.0, first_s, error, len(retries))
         else:
             for key, metrics in entries.items():
                 is_written = self.server.history.was(key, metrics_entry(metrics), first_s, self._now_s())
@@ -240,10 +246,12 @@ class StoreScenario:
 
     async def _ask(self, reader: Reader, question: Question) -> None:
         first_s = self._now_s()
+        retries: list[StatcoreError] = []
+        on_retry.set(retries.append)  # for this task
         try:
             answer = await question.call(reader.store)
         except StatcoreError as error:
-            self._check_failure(f"{reader.name}, {question}", reader.options.timeout_s, first_s, error)
+            self._check_failure(f"{reader.name}, {question}", reader.options.timeout_s, first_s, error, len(retries))
             return
         except Exception as error:
             raise AssertionError(f"{reader.name}, {question}: {error!r} is no error of statcore") from error
@@ -260,12 +268,13 @@ class StoreScenario:
         )
         self.answers += 1
 
-    def _check_failure(self, who: str, timeout_s: float, first_s: float, error: StatcoreError) -> None:
+    def _check_failure(self, who: str, timeout_s: float, first_s: float, error: StatcoreError, retries: int) -> None:
         """Check that an error has a reason, and that nothing else could be done until the deadline."""
         now_s = self._now_s()
-        what = f"{who}, after {now_s - first_s} s: {error!r}"
+        what = f"{who}, after {now_s - first_s} s and {retries} retries: {error!r}"
         self.failures += 1
         assert now_s - first_s <= timeout_s + _MOMENT_S, f"late: {what}"
+        assert retries <= _QUICK_RETRIES + timeout_s / _LATER_PAUSE_S, f"too often: {what}"
         assert str(READER.password) not in _shown(error), f"the password is shown: {what}"
         for kind in (ProtocolError, AccessDeniedError):
             if isinstance(error, kind):
