@@ -240,7 +240,9 @@ def _is_right_age(states: Sequence[State], problem: Problem | None, age_s: float
     if not span.is_dated:
         return kind is None and age_s is None
     if age_s is None:
-        return kind is ProblemKind.UNDATED and any(state.kind != "none" and state.expires_s is None for state in states)
+        known = [state.expires_s for state in states if state.kind != "none"]
+        is_undated = any(end_s is None or end_s - span.first_s > ttl_s for end_s in known)
+        return kind is ProblemKind.UNDATED and is_undated
     is_stale = span.freshness_s is not None and age_s > span.freshness_s
     ends_s = [state.expires_s for state in states if state.expires_s is not None]
     ages_s = [(ttl_s - end_s + span.first_s, ttl_s - end_s + span.last_s) for end_s in ends_s]

@@ -45,6 +45,72 @@ class Simulation:
     record: Callable[[str], None]
 
 
+@attrs.define(eq=False)
+class SimulationSteps:
+    """A simulation that goes on whenever a coroutine is run; tasks that were started go on with it."""
+
+    simulation: Simulation
+    _runner: asyncio.Runner
+    has_failed: bool = attrs.field(default=False, init=False)
+
+    def run(self, coroutine: Coroutine[Any, Any, _Result]) -> _Result:
+        """Run a coroutine to its end and return its result.
+
+        Raises:
+            AssertionError: it waits for something that never happens.
+            Exception: its own error.
+        """
+        try:
+            return self._runner.run(_bounded(coroutine))
+        except BaseException:
+            self.has_failed = True
+            raise
+
+
+@contextmanager
+def simulation_steps(*, seed: int) -> Generator[SimulationSteps]:
+    """Yield a simulation that a test runs step by step, such as a state machine; the end of the block is checked.
+
+    Args:
+        seed: as in `simulate`.
+
+    Raises:
+        AssertionError: as in `simulate`, unless a step has failed.
+    """
+    events: deque[str] = deque(maxlen=_KEPT_EVENTS)
+    is_traced = bool(os.environ.get(TRACE))
+
+    def keep(time_s: float, event: str) -> None:
+        line = f"{time_s:14.6f}  {event}"
+        events.append(line)
+        if is_traced:
+            sys.stderr.write(f"{line}\n")
+
+    source = Random(seed)  # noqa: S311 - a seed, no secret
+    network = Network(source, keep)
+    try:
+        with _own_chance(seed), _strict_warnings():
+            with asyncio.Runner(loop_factory=lambda: SimulatedLoop(network)) as runner:
+                errors: list[str] = []
+                loop = runner.get_loop()
+                loop.set_exception_handler(
+                    lambda _, found: errors.append(f"{found['message']}: {found.get('exception')!r}")
+                )
+                steps = SimulationSteps(Simulation(network, source, network.record), runner)
+                try:
+                    yield steps
+                    if not steps.has_failed:
+                        runner.run(_expect_nothing_left(network))
+                        gc.collect()  # calls `__del__` of what was dropped, while its warnings are errors
+                finally:
+                    for connection in network.ends():
+                        connection.abort()
+            expect([], errors, "errors that the event loop logged")
+    except BaseException as error:
+        error.add_note("\n".join([f"seed {seed}; {TRACE}=1 shows every event; the last ones:", *events]))
+        raise
+
+
 def simulate(scenario: Callable[[Simulation], Coroutine[Any, Any, _Result]], *, seed: int) -> _Result:
     """Run a scenario in a `SimulatedLoop` and return its result; the same seed makes the same run in every process.
 
@@ -57,53 +123,19 @@ def simulate(scenario: Callable[[Simulation], Coroutine[Any, Any, _Result]], *, 
             loop, or nothing could happen any more.
         Exception: an error of the scenario. Each has a note with the seed and the last events.
     """
-    events: deque[str] = deque(maxlen=_KEPT_EVENTS)
-    is_traced = bool(os.environ.get(TRACE))
+    with simulation_steps(seed=seed) as steps:
+        return steps.run(scenario(steps.simulation))
 
-    def keep(time_s: float, event: str) -> None:
-        line = f"{time_s:14.6f}  {event}"
-        events.append(line)
-        if is_traced:
-            sys.stderr.write(f"{line}\n")
 
+async def _bounded(coroutine: Coroutine[Any, Any, _Result]) -> _Result:
+    timer = asyncio.timeout(_LONGEST_S)
     try:
-        with _own_chance(seed):
-            return _run(scenario, seed, keep)
-    except BaseException as error:
-        error.add_note("\n".join([f"seed {seed}; {TRACE}=1 shows every event; the last ones:", *events]))
+        async with timer:
+            return await coroutine
+    except TimeoutError as error:
+        if timer.expired():
+            raise NothingLeftError("a task still waits after a week of simulated time") from error
         raise
-
-
-def _run(
-    scenario: Callable[[Simulation], Coroutine[Any, Any, _Result]], seed: int, keep: Callable[[float, str], None]
-) -> _Result:
-    source = Random(seed)  # noqa: S311 - a seed, no secret
-    network = Network(source, keep)
-    simulation = Simulation(network, source, network.record)
-    errors: list[str] = []
-    with _strict_warnings(), asyncio.Runner(loop_factory=lambda: SimulatedLoop(network)) as runner:
-        loop = runner.get_loop()
-        loop.set_exception_handler(lambda _, context: errors.append(f"{context['message']}: {context.get('exception')!r}"))
-
-        async def run() -> _Result:
-            timer = asyncio.timeout(_LONGEST_S)
-            try:
-                async with timer:
-                    result = await scenario(simulation)
-                await _expect_nothing_left(network)
-            except TimeoutError as error:
-                if timer.expired():
-                    raise NothingLeftError("a task still waits after a week of simulated time") from error
-                raise
-            finally:
-                for connection in network.ends():
-                    connection.abort()
-            return result
-
-        result = runner.run(run())
-        gc.collect()  # calls `__del__` of what was dropped, while its warnings are errors
-    expect([], errors, "errors that the event loop logged")
-    return result
 
 
 async def _expect_nothing_left(network: Network) -> None:
@@ -130,7 +162,6 @@ def _own_chance(seed: int) -> Generator[None]:
     try:
         yield
     finally:
-        gc.collect()  # what the frames of the run held; the next run would freeze it
         gc.unfreeze()
         random.setstate(state)
         if had_collector:
