@@ -106,6 +106,7 @@ def simulation_steps(*, seed: int) -> Generator[SimulationSteps]:
                     for connection in network.ends():
                         connection.abort()
             expect([], errors, "errors that the event loop logged")
+            network.forget_hosts()
     except BaseException as error:
         error.add_note("\n".join([f"seed {seed}; {TRACE}=1 shows every event; the last ones:", *events]))
         raise
@@ -162,6 +163,7 @@ def _own_chance(seed: int) -> Generator[None]:
     try:
         yield
     finally:
+        gc.collect()  # what the run held to its end; the next run would freeze it
         gc.unfreeze()
         random.setstate(state)
         if had_collector:
