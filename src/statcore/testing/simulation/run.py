@@ -121,6 +121,7 @@ def _steps(seed: int, keep: _Keep) -> Generator[SimulationSteps]:
             for connection in network.ends():
                 connection.abort()
     expect([], errors, "errors that the event loop logged")
+    network.forget_hosts()
 
 
 @contextmanager
@@ -177,7 +178,7 @@ def _own_chance(seed: int) -> Generator[None]:
     try:
         yield
     finally:
-        gc.collect()  # what the frames of the run held; the next run would freeze it
+        gc.collect()  # what the run held to its end; the next run would freeze it
         gc.unfreeze()
         random.setstate(state)
         if had_collector:
