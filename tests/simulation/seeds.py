@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import os
-from typing import Any, Final
+from typing import Final
 
 import pytest
 
 SEEDS: Final = "SIMULATION_SEEDS"
-_SEEDS_PER_TEST: Final = 20
+_SEEDS_PER_TEST: Final = 25
 
 
 def seeds(count: int) -> range:
@@ -19,7 +19,7 @@ def seeds(count: int) -> range:
     return range(count)
 
 
-def for_seeds(count: int) -> Any:
+def for_seeds(count: int) -> pytest.MarkDecorator:
     """Return a parametrization of a test by `part`, a range of seeds; the parts are those of `seeds(count)`."""
     every = seeds(count)
     parts = [every[start : start + _SEEDS_PER_TEST] for start in range(0, len(every), _SEEDS_PER_TEST)]

@@ -185,11 +185,14 @@ class RedisNode:
         except TypeError:
             raise not_text() from None
         service = self.service
+        cancellations = _cancellations()
         try:
             return await self._exchange(b"".join(packed), len(commands), deadline, service)
-        except StatcoreError:
-            raise
-        except Exception as error:  # noqa: BLE001 - no closed list of what a driver raises would be complete
+        except Exception as error:
+            if self._has_lost_cancellation(cancellations):
+                raise CancelledError from None
+            if isinstance(error, StatcoreError):
+                raise
             driver_error = error
         self.lifetime.check(service)  # closing cuts connections
         raise from_driver(driver_error, service=self.service, user=self.user)
@@ -197,7 +200,7 @@ class RedisNode:
     async def _exchange(self, packed: bytes, replies: int, deadline: Deadline, service: str) -> list[Any]:
         self.lifetime.check(service)
         deadline.waiting_for = f"one of the {self.pool_size} connections to {service}, all of which are busy"
-        cancellations = 0 if self.owned else _cancellations()
+        cancellations = _cancellations()
         async with self._slots:
             self.lifetime.check(service)
             deadline.waiting_for = f"a connection to {service}"
@@ -207,8 +210,8 @@ class RedisNode:
             try:
                 self.lifetime.check(service)  # the store may have been closed while this call waited
                 await connection.send_packed_command(packed)
-                if not self.owned and _cancellations() > cancellations:
-                    raise CancelledError  # noqa: TRY301 - a client with time-outs of its own may lose a cancellation
+                if self._has_lost_cancellation(cancellations):
+                    raise CancelledError  # noqa: TRY301 - as a driver would
                 answers = await self._read(connection, replies)
             except BaseException:
                 # The other answers may still arrive; a later call must not read them as its own.
@@ -217,6 +220,14 @@ class RedisNode:
             finally:
                 await self._release(connection)
         return answers
+
+    def _has_lost_cancellation(self, before: int) -> bool:
+        """Return whether the running task has been cancelled since it had been `before` times.
+
+        A client with time-outs of its own may lose a cancellation: before Python 3.12, `asyncio.wait_for` returns or raises
+        instead what a write has just returned or raised.
+        """
+        return not self.owned and _cancellations() > before
 
     async def _read(self, connection: AbstractConnection, replies: int) -> list[Any]:
         answers: list[Any] = []

@@ -56,6 +56,7 @@ class Session:
         number: its number at the server.
         database: the database that is selected.
         user: who is connected, or None as long as the client has to say it.
+        name: what the client calls itself, by CLIENT SETNAME.
         is_ending: whether the connection is closed after the reply.
         notes: what a kind of server remembers of the connection, such as ASKING.
     """
@@ -63,6 +64,7 @@ class Session:
     number: int
     database: Database
     user: User | None
+    name: str = ""
     is_ending: bool = False
     notes: set[str] = attrs.field(factory=set[str])
 
@@ -96,7 +98,7 @@ class SimulatedValkey:
         commands: what it can do, by name in capitals.
         is_loading: whether it answers that it loads its data.
         is_read_only: whether it refuses to write, as a replica does.
-        delay_s: how long it takes for each turn of a connection.
+        delay_s: how long it takes for each command; those of other connections may come between two of them.
         tamper: changes replies before they are sent, or None.
         is_hung: whether it answers nothing.
         connections: the connections of its clients, oldest first.
@@ -240,6 +242,7 @@ class _Connection(asyncio.Protocol):
         self._session = session
         self._reader = CommandReader()
         self._queue: deque[Words | CommandError] = deque()
+        self._turn: asyncio.TimerHandle | None = None
         self._transport: SimulatedTransport
 
     def connection_made(self, transport: Any) -> None:  # noqa: ANN401 - a transport of the simulated network
@@ -249,22 +252,37 @@ class _Connection(asyncio.Protocol):
     def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 - the signature of a protocol
         self._server.connections.pop(self, None)
         self._queue.clear()
+        if self._turn is not None:
+            self._turn.cancel()
 
     def data_received(self, data: bytes) -> None:
         try:
             self._queue.extend(self._reader.feed(data))
         except CommandError as error:
             self._queue.append(error)
-        if self._server.delay_s:
-            asyncio.get_running_loop().call_later(self._server.delay_s, self.serve)
-        else:
-            self.serve()
+        self.serve()
 
     def serve(self) -> None:
-        """Answer what is in the queue, in one write."""
+        """Answer what is in the queue: all at once and in one write, or one command after the other if it is slow."""
+        if self._turn is not None or not self._queue:
+            return
+        if self._server.delay_s:
+            self._turn = asyncio.get_running_loop().call_later(self._server.delay_s, self._take_turn)
+        else:
+            self._answer(len(self._queue))
+
+    def _take_turn(self) -> None:
+        self._turn = None
+        self._answer(1)
+        if not self._server.is_hung:
+            self.serve()
+
+    def _answer(self, most: int) -> None:
+        """Answer at most so many commands of the queue."""
         server, session = self._server, self._session
         content = bytearray()
-        while self._queue and not server.is_hung and not self._transport.is_closing():
+        while most and self._queue and not server.is_hung and not self._transport.is_closing():
+            most -= 1
             words = self._queue.popleft()
             if isinstance(words, CommandError):
                 session.is_ending = True

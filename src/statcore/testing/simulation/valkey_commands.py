@@ -267,6 +267,8 @@ def _echo(_: SimulatedValkey, __: Session, words: Words) -> Reply:
 
 def _client(_: SimulatedValkey, session: Session, words: Words) -> Reply:
     kind = words[1].upper()
+    if kind == b"SETNAME":
+        session.name = words[-1].decode(errors="replace")
     if kind in (b"SETINFO", b"SETNAME"):
         return OK
     if kind == b"ID":
