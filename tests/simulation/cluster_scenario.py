@@ -66,9 +66,7 @@ class ClusterScenario(TopologyScenario):
     """A run on three primaries, each with a replica."""
 
     cluster: SimulatedCluster = attrs.field(init=False)
-    _primaries: dict[int, tuple[ClusterNode, str]] = attrs.field(
-        factory=dict[int, tuple[ClusterNode, str]], init=False
-    )
+    _primaries: dict[int, tuple[ClusterNode, str]] = attrs.field(factory=dict[int, tuple[ClusterNode, str]], init=False)
     """The primary of the slot of each key, and its host, to notice fail-overs."""
 
     def __attrs_post_init__(self) -> None:
@@ -99,10 +97,13 @@ class ClusterScenario(TopologyScenario):
         return (node for node in self.cluster.nodes if node.serves(key))
 
     def is_well(self, key: bytes) -> bool:
-        """Return whether the primary of a key is sound, and the node to which the slot moves."""
+        """Return whether the primary of a key is sound, and the node to which the slot moves; nodes know where others are."""
         slot = _SLOTS[key]
         primary = self.cluster.primary_of(slot)
-        if not is_sound(primary) or not primary.is_up or primary.primary is not None:
+        is_found = all(
+            member.address == member.node.address for node in self.cluster.nodes for member in node.members.values()
+        )
+        if not (is_sound(primary) and primary.is_up and primary.primary is None and is_found):
             return False
         target = primary.migrating.get(slot)
         return target is None or (is_sound(target) and target.is_up and slot in target.importing)
@@ -136,7 +137,7 @@ class ClusterScenario(TopologyScenario):
                 target = source.successor(source.migrating[slot]).node if slot in source.migrating else source
                 if target is source:
                     break  # a node has forgotten the move
-                if not source.reaches(target) or slot not in target.importing:
+                if not source.reaches(target) or slot not in target.importing or target.primary is not None:
                     continue
                 keys = [key.decode() for key in source.databases[0].values if key_slot(key) == slot]
                 self.cluster.move_keys(keys[:1], source, target)

@@ -55,7 +55,13 @@ class SentinelScenario(TopologyScenario):
         """Return the servers that call themselves primaries, and that a client may still believe to be."""
         for server in self.sentinels.servers:
             is_believed = server is self.sentinels.primary or self.now_s() < self._believed_until_s.get(server.name, 0.0)
-            if server.is_running and not server.is_hung and not server.is_loading and server.primary is None and is_believed:
+            if (
+                server.is_running
+                and not server.is_hung
+                and not server.is_loading
+                and server.primary is None
+                and is_believed
+            ):
                 yield server
 
     def is_well(self, key: bytes) -> bool:  # noqa: ARG002
@@ -120,7 +126,7 @@ def _old_answers(run: SentinelScenario) -> End:
         b"MASTER": sentinel.about_primary(),
         b"REPLICAS": sentinel.about_replicas(),
     }
-    return _lying(sentinel, lambda words, reply: kept.get(words[1].upper(), reply))
+    return _lying(run, sentinel, lambda words, reply: kept.get(words[1].upper(), reply))
 
 
 def _another_primary(run: SentinelScenario) -> End:
@@ -128,7 +134,7 @@ def _another_primary(run: SentinelScenario) -> End:
     sentinel = _sentinel(run)
     other = run.simulation.random.choice(run.sentinels.servers)
     named: Reply = [other.name.encode(), b"%d" % other.port]
-    return _lying(sentinel, lambda words, reply: named if words[1].upper() == b"GET-MASTER-ADDR-BY-NAME" else reply)
+    return _lying(run, sentinel, lambda words, reply: named if words[1].upper() == b"GET-MASTER-ADDR-BY-NAME" else reply)
 
 
 def _nonsense(run: SentinelScenario) -> End:
@@ -136,12 +142,19 @@ def _nonsense(run: SentinelScenario) -> End:
     answers: list[Reply] = [None, 7, [], [b"host"], [b"host", b"port"], Failure("ERR No such master with that name"), [[]]]
     answers += [Raw(b"!garbage\r\n"), Failure("NOAUTH Authentication required."), Failure("ERR nonsense")]
     answer = run.simulation.random.choice(answers)
-    return _lying(_sentinel(run), lambda *_: answer)
+    return _lying(run, _sentinel(run), lambda *_: answer)
 
 
-def _lying(sentinel: SimulatedSentinel, lie: Callable[[Words, Reply], Reply]) -> End:
+def _lying(run: SentinelScenario, sentinel: SimulatedSentinel, lie: Callable[[Words, Reply], Reply]) -> End:
+    """Let a sentinel lie; while most are away or lie as well, a client may take it for a fail-over, and again at the end."""
+
+    def end() -> None:
+        sentinel.tamper = None
+        run.last_fail_over_s = run.now_s()
+
     sentinel.tamper = lambda words, reply, _: lie(words, reply) if words[0].upper() == b"SENTINEL" else reply
-    return lambda: setattr(sentinel, "tamper", None)
+    run.last_fail_over_s = run.now_s()
+    return end
 
 
 def _nothing() -> None:

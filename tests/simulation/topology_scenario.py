@@ -175,7 +175,9 @@ class TopologyScenario(ABC):
                 sink = ValkeyStatisticsSink.from_url(self.topology.url, options=self._options(timeout_s=4.0))
                 await stack.enter_async_context(aclosing(sink))
                 self.changed(None)
-                await self._together(self._agents(), self._sink(sink), *map(self._call, readers), self._harm(), *self.extras())
+                await self._together(
+                    self._agents(), self._sink(sink), *map(self._call, readers), self._harm(), *self.extras()
+                )
                 await self._heal()
                 self._until_s = self.now_s() + self.recovery_s + 3.0
                 await self._together(self._agents(), self._sink(sink), *map(self._call, readers))

@@ -113,8 +113,12 @@ class SimulatedSentinel(Peer):
             seen.wrong_s = None if is_right else seen.wrong_s or now_s
 
     def misses(self, server: ReplicatedValkey) -> bool:
-        """Return whether a server has been silent for too long."""
-        return self.time_s() - self._seen[server.name].heard_s > self.down_after_s
+        """Return whether a server has been silent for too long, or is the primary and has called itself a replica."""
+        now_s, seen = self.time_s(), self._seen[server.name]
+        is_replica = server is self.primary and seen.wrong_s is not None
+        return now_s - seen.heard_s > self.down_after_s or (
+            is_replica and now_s - (seen.wrong_s or 0.0) > self.down_after_s + 2 * _INFO_S
+        )
 
     def decide(self, primary: ReplicatedValkey, epoch: int) -> None:
         """Name another primary from now on."""
