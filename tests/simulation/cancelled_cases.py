@@ -22,6 +22,8 @@ Call: TypeAlias = Callable[[Any], Awaitable[object]]
 """A call of a client."""
 Opening: TypeAlias = Callable[[Simulation, int], AbstractAsyncContextManager[Ports]]
 """Starts servers, and opens and closes ports that read from them over so many connections to each at most."""
+_PIECE_BYTES = 64
+"""How much of an answer arrives at once among others, so that a call is cancelled with a part of it, too."""
 
 
 @attrs.frozen(kw_only=True, eq=False)
@@ -100,6 +102,9 @@ class Case:
         """
         # One connection shows that it was not lost, and two that they are not mixed up.
         async with self.subject.ports(simulation, 2 if self.circumstances == "among others" else 1) as ports:
+            if self.circumstances == "among others":
+                for name in ("valkey", "prometheus"):
+                    simulation.network.host(name).path.piece_bytes = _PIECE_BYTES
             client = self.subject.of(ports)
             if self.circumstances != "new":
                 await self._read_all(client, ports)
