@@ -5,11 +5,12 @@ from __future__ import annotations
 import asyncio
 from array import array
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
-from typing import Any, Final, TypeAlias, TypeVar
+from typing import Any, Final, TypeVar
 
 import aiohttp
 import pytest
 from aiohttp.client_proto import ResponseHandler
+from tests.simulation.planting import Plant
 
 from statcore.concurrency import Deadline, retry
 from statcore.errors import ProtocolError, StatcoreError, UnavailableError
@@ -19,8 +20,6 @@ from statcore_prometheus import PrometheusClient, client, error_mapping, transpo
 from statcore_prometheus.server import Server
 from statcore_prometheus.transport import Transport
 from statcore_prometheus.wire import MatrixReader
-
-Plant: TypeAlias = Callable[[pytest.MonkeyPatch], None]
 
 _Item = TypeVar("_Item")
 _Result = TypeVar("_Result")

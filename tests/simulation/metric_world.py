@@ -365,10 +365,13 @@ class Member:
 
 
 def _identity(request: ApiRequest) -> object | None:
-    """Return what is equal for the attempts of one request and for no other: the times are random to the millisecond."""
+    """Return what is equal for the attempts of one request and for no other: the times are random to the millisecond.
+
+    A request that is sent as a GET because a POST was refused is another.
+    """
     if not request.one("time") and not request.one("start"):
         return None
-    return request.path, tuple(pair for pair in request.parameters if pair[0] != "timeout")
+    return request.method, request.path, tuple(pair for pair in request.parameters if pair[0] != "timeout")
 
 
 def is_close(value: float, band: Band) -> bool:

@@ -12,7 +12,7 @@ from redis.asyncio.connection import AbstractConnection
 
 from statcore import concurrency
 from statcore.concurrency import Deadline
-from statcore.errors import StatcoreError, UnavailableError
+from statcore.errors import AccessDeniedError, StatcoreError, UnavailableError
 from statcore_valkey import commands, databases, error_mapping, fan_out, keyspace, node, server, statistics
 from statcore_valkey.commands import ReadValues, Write
 from statcore_valkey.entry import StoredEntry
@@ -262,6 +262,16 @@ def writes_are_confirmed_blindly(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(Write, "__call__", confirm)
 
 
+def refusals_are_tried_again(patch: pytest.MonkeyPatch) -> None:
+    """A user who may not read, or whose password is wrong, is tried until the deadline."""
+    patch.setattr(AccessDeniedError, "retryable", True)
+
+
+def texts_of_servers_are_shown(patch: pytest.MonkeyPatch) -> None:
+    """An error shows what the server wrote, which may repeat a command with the password."""
+    patch.setattr(error_mapping, "describe", str)
+
+
 def _change_answers(patch: pytest.MonkeyPatch, change: Callable[[list[Any]], list[Any]]) -> None:
     exchange = RedisNode.exchange
 
@@ -295,5 +305,7 @@ STORE_PLANTS: Final[list[Plant]] = [
     what_has_not_arrived_is_nothing,
     ages_are_of_younger_entries,
     writes_are_confirmed_blindly,
+    refusals_are_tried_again,
+    texts_of_servers_are_shown,
 ]
 """Faults of the store that every scenario of one Valkey meets."""

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import AsyncGenerator, Callable, Iterator
+from contextlib import asynccontextmanager
 from functools import cache, partial
 from typing import Any, Final, Literal, TypeAlias
 from unittest import mock
@@ -27,6 +28,7 @@ import statcore_web
 from statcore.errors import StatcoreError
 from statcore.model import MetricValue
 from statcore.plugins import PluginRegistry
+from statcore.ports import InventoryPort
 from statcore.runtime import Settings, open_runtime, open_sink
 from statcore.statistics.series_inventory import SeriesInventory
 from statcore.testing.simulation import Simulation
@@ -155,7 +157,7 @@ def _queries(world: World) -> Iterator[tuple[str, Callable[[Any], None]]]:
     kernel_id = kernel.labels["kernel_id"]
     end_s = wall_s() - 1
     yield _SESSIONS, _check_sessions
-    yield _KERNEL % kernel_id, lambda data: _check_live(kernel, data["kernel"])
+    yield _KERNEL % kernel_id, lambda data: check_live(kernel, data["kernel"])
     yield _UTILIZATION % (end_s - 60, end_s, kernel_id), lambda data: _check_series(world, kernel, data["utilization"])
     yield _METRICS, _check_metrics
 
@@ -169,10 +171,10 @@ def _check_sessions(data: Any) -> None:
             session = sessions[kernel.labels["session_id"]]
             assert session["inference_metrics"] == {"requests": kernel.number // 2 + 7, "last_response_ms": 12}
             found = {item["kernel_id"]: item for item in session["kernels"]}
-            _check_live(kernel, found[kernel.labels["kernel_id"]])
+            check_live(kernel, found[kernel.labels["kernel_id"]])
 
 
-def _check_live(kernel: Kernel, found: Any) -> None:
+def check_live(kernel: Kernel, found: Any) -> None:
     """Check that live memory is that of the kernel, and was written a moment ago."""
     current = float(found["live_stat"]["mem"]["current"])
     written_s = wall_s() + current - kernel.value("mem", "current", wall_s())
@@ -198,8 +200,9 @@ def _check_metrics(data: Any) -> None:
     assert data["available_metrics"] == ["cpu_util", "mem", "net_rx"]
 
 
-async def service_scenario(simulation: Simulation, *, away: Away, away_s: float) -> list[Counts]:
-    """Let callers ask the service while its stores go away and come back; return what it held meanwhile."""
+@asynccontextmanager
+async def running_service(simulation: Simulation, *, inventory: InventoryPort | None = None) -> AsyncGenerator[World]:
+    """Run the stores, what writes into them, and the service, whose inventory is by default that of the metric servers."""
     loop = asyncio.get_running_loop()
     store = SimulatedValkey(simulation.network, "store")
     store.start()
@@ -221,22 +224,27 @@ async def service_scenario(simulation: Simulation, *, away: Away, away_s: float)
             aiohttp.ClientSession() as http,
         ):
             app = web.Application()
-            inventory = SeriesInventory(runtime.metrics, clock=wall_time)
+            inventory = inventory or SeriesInventory(runtime.metrics, clock=wall_time)
             statcore_web.attach(app, attrs.evolve(runtime, inventory=inventory), registry())
             runner = web.AppRunner(app, access_log=None)
             await runner.setup()
             await web.TCPSite(runner, "service", 80).start()
             writing = asyncio.create_task(_write(sink))
             try:
-                world = World(simulation, store, members, http)
                 await asyncio.sleep(2 * AGENT_S)
-                await world.check_right()
-                await _stay_away(world, away, away_s)
-                await _check_recovery(world)
+                yield World(simulation, store, members, http)
             finally:
                 writing.cancel()
                 await asyncio.wait([writing])
                 await runner.cleanup()
+
+
+async def service_scenario(simulation: Simulation, *, away: Away, away_s: float) -> list[Counts]:
+    """Let callers ask the service while its stores go away and come back; return what it held meanwhile."""
+    async with running_service(simulation) as world:
+        await world.check_right()
+        await _stay_away(world, away, away_s)
+        await _check_recovery(world)
     return world.counts
 
 

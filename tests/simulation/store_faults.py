@@ -10,9 +10,10 @@ from typing import Any, Final, TypeAlias
 import attrs
 from tests.simulation.store_model import History
 
+from statcore.errors import AccessDeniedError, ProtocolError, StatcoreError
 from statcore.testing.simulation import Path
 from statcore.testing.simulation.resp import Failure, Raw, Reply, Status, Words, encode
-from statcore.testing.simulation.valkey import Session, SimulatedValkey, Torn
+from statcore.testing.simulation.valkey import Session, SimulatedValkey, Torn, User
 
 End: TypeAlias = Callable[[], object]
 
@@ -27,6 +28,8 @@ MALFORMED: Final = (
     b"\x81\x80\x80",
 )
 """Payloads that are no entry: nothing, text, a list, a number, half a map, a byte too many, no type, a map as a key."""
+READER: Final = User("statcore", "readers-word")
+"""The user by whom clients connect."""
 HOST: Final = "host"
 """The name of the host's clients, whose replies statcore leaves to the driver."""
 _READS: Final = (b"MGET", b"EXISTS", b"TYPE", b"PTTL", b"GET", b"STRLEN")
@@ -71,11 +74,12 @@ class Fault:
 
     Args:
         begin: lets it begin and returns what ends it.
-        is_lie: whether the server breaks the protocol, or answers what no server answers.
+        raises: the error that it causes at once, such as a `ProtocolError` for an answer that no server gives; None for a
+            fault that only keeps answers away.
     """
 
     begin: Callable[[WatchedValkey, Random], End]
-    is_lie: bool = False
+    raises: type[StatcoreError] | None = None
 
     @property
     def name(self) -> str:
@@ -138,6 +142,18 @@ def _busy(server: WatchedValkey, random: Random) -> End:
         "OOM no memory",
     ]
     return _with(server, tamper=_answers(Failure(random.choice(texts[:2]))))
+
+
+def _denied(server: WatchedValkey, _: Random) -> End:
+    return _with(
+        server, tamper=_answers(Failure(f"NOPERM User {READER.name} has no permissions to run the 'mget' command"))
+    )
+
+
+def _password_changed(server: WatchedValkey, random: Random) -> End:
+    server.users = {READER.name: attrs.evolve(READER, password="another")}  # noqa: S106 - not the one that clients have
+    _cuts_all_connections(server, random)
+    return partial(_set_all, server, {"users": {READER.name: READER}})
 
 
 def _turned_away(server: WatchedValkey, _: Random) -> End:
@@ -224,6 +240,14 @@ def _empty_too_many(reply: Reply, _: Random) -> Reply:
     return Raw(encode(reply) + b"*0\r\n")
 
 
+def _echo(server: WatchedValkey, random: Random) -> End:
+    def repeat(words: Words, reply: Reply, _: Session) -> Reply:
+        return Failure(f"ERR cannot run {b' '.join(words).decode(errors='replace')}") if random.random() < 0.5 else reply
+
+    _cuts_all_connections(server, random)
+    return _with(server, tamper=repeat)
+
+
 def _no_protocol(_: Reply, random: Random) -> Reply:
     return Raw(random.choice([b"!garbage\r\n", b"*-7\r\n", b"$x\r\n", b"\r\n\r\n", b"\x00" * 30]))
 
@@ -257,8 +281,10 @@ def _nothing() -> None:
 FAULTS: Final = [
     *[Fault(begin) for begin in (_cut, _trickle, _slow_path, _resets, _cuts_all_connections, _crash, _restart_empty)],
     *[Fault(begin) for begin in (_hang, _slow, _loading, _busy, _turned_away, _torn, _crash_in_reply)],
+    *[Fault(begin, AccessDeniedError) for begin in (_denied, _password_changed)],
+    Fault(_echo, ProtocolError),
     *[
-        Fault(_lying(change), is_lie=True)
+        Fault(_lying(change), ProtocolError)
         for change in (
             _too_few,
             _too_many,

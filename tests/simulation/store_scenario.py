@@ -14,10 +14,10 @@ from redis.asyncio import Redis
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from tests.simulation import store_model
-from tests.simulation.store_faults import FAULTS, HOST, MALFORMED, Fault, WatchedValkey
+from tests.simulation.store_faults import FAULTS, HOST, MALFORMED, READER, Fault, WatchedValkey
 from tests.simulation.store_model import AGENT_INTERVAL_S, MAX_ENTRY_BYTES, Question, Span
 
-from statcore.errors import ProtocolError, StatcoreError, TimedOutError, UnavailableError
+from statcore.errors import AccessDeniedError, ProtocolError, StatcoreError, TimedOutError, UnavailableError
 from statcore.model import MetricValue
 from statcore.model.store_keys import (
     INFERENCE_TTL_S,
@@ -31,7 +31,7 @@ from statcore.model.store_keys import (
 from statcore.testing.simulation import Simulation, simulate
 from statcore_valkey import ValkeyOptions, ValkeyStatistics, ValkeyStatisticsSink, commands, server
 
-URL: Final = "valkey://store"
+URL: Final = f"valkey://{READER.name}:{READER.password}@store"
 KERNELS: Final = [f"kernel-{number}" for number in range(9)]
 ENDPOINTS: Final = ["endpoint-0", "endpoint-1"]
 PAIRS: Final = [(endpoint, f"replica-{number}") for endpoint in ENDPOINTS for number in range(2)]
@@ -43,6 +43,8 @@ UNKNOWN: Final = "nobody"
 RECOVERY_S: Final = 1.5
 """How long after a fault a call may need to succeed: the longest pause between two attempts, and an exchange."""
 _MOMENT_S: Final = 0.001
+_PROMPT_S: Final = 0.1
+"""How soon an error comes that no retry would change, where nothing keeps answers away."""
 _FAULTY_S: Final = 6.0
 _KINDS: Final[list[tuple[Callable[[Any], Question], list[Any]]]] = [
     (store_model.kernels, [*KERNELS, *SUNK, UNKNOWN]),
@@ -98,14 +100,15 @@ class StoreScenario:
 
     async def run(self) -> None:
         """Let readers, writers and faults loose, heal, and check the answers after it."""
-        self.server = WatchedValkey(self.simulation.network, "store")
+        self.server = WatchedValkey(self.simulation.network, "store", users={READER.name: READER})
         self.server.start()
         self._until_s = self._now_s() + _FAULTY_S
         patient = ValkeyOptions(timeout_s=4.0, pool_size=3, max_entry_bytes=MAX_ENTRY_BYTES)
         hasty = attrs.evolve(patient, timeout_s=0.2, pool_size=2)
         dated = attrs.evolve(patient, timeout_s=1.0, freshness_s=30.0, agent_interval_s=AGENT_INTERVAL_S)
         hosts = attrs.evolve(patient, timeout_s=0.7, ages=True, agent_interval_s=AGENT_INTERVAL_S)
-        driver: dict[str, Any] = {"protocol": 2, "retry": Retry(NoBackoff(), 0), "client_name": HOST}
+        login = {"username": READER.name, "password": READER.password}
+        driver: dict[str, Any] = {**login, "protocol": 2, "retry": Retry(NoBackoff(), 0), "client_name": HOST}
         clients = [Redis(host="store", db=db, **driver) for db in (0, 2)]
         async with AsyncExitStack() as stack:
             readers = [
@@ -263,9 +266,13 @@ class StoreScenario:
         what = f"{who}, after {now_s - first_s} s: {error!r}"
         self.failures += 1
         assert now_s - first_s <= timeout_s + _MOMENT_S, f"late: {what}"
-        if isinstance(error, ProtocolError):
-            assert self._was_troubled(first_s, now_s, lie=True), f"without a reason: {what}"
-            return
+        assert str(READER.password) not in _shown(error), f"the password is shown: {what}"
+        for kind in (ProtocolError, AccessDeniedError):
+            if isinstance(error, kind):
+                assert self._was_troubled(first_s, now_s, raises=kind), f"without a reason: {what}"
+                is_prompt = now_s - first_s < _PROMPT_S or self._was_troubled(first_s, now_s, raises=None)
+                assert is_prompt, f"tried again in vain: {what}"
+                return
         assert isinstance(error, UnavailableError | TimedOutError), f"not the error for it: {what}"
         assert now_s - first_s >= timeout_s - _MOMENT_S, f"given up: {what}"
         assert self._was_troubled(max(first_s, now_s - RECOVERY_S), now_s), f"without a reason: {what}"
@@ -291,9 +298,10 @@ class StoreScenario:
     def _present(self) -> list[Trouble]:
         return [trouble for trouble in self.troubles if trouble.last_s == float("inf")]
 
-    def _was_troubled(self, first_s: float, last_s: float, *, lie: bool = False) -> bool:
+    def _was_troubled(self, first_s: float, last_s: float, *, raises: Any = ...) -> bool:
+        """Return whether any fault, or one that raises this, was there at some time between two times."""
         return any(
-            trouble.first_s <= last_s and trouble.last_s >= first_s and trouble.fault.is_lie >= lie
+            trouble.first_s <= last_s and trouble.last_s >= first_s and raises in (..., trouble.fault.raises)
             for trouble in self.troubles
         )
 
@@ -321,6 +329,15 @@ def run_store(seed: int) -> tuple[int, int]:
     several_commands = patch.object(commands, "KEYS_PER_COMMAND", 4 if seed % 2 else 1_000)
     with several_commands, patch.object(server, "_LONGEST_VALUE", MAX_ENTRY_BYTES):
         return simulate(scenario, seed=seed)
+
+
+def _shown(error: BaseException | None) -> str:
+    """Return what a traceback shows of an error and of those that led to it."""
+    shown = ""
+    while error is not None:
+        shown += f"{error!r}\n"
+        error = error.__cause__ or (None if error.__suppress_context__ else error.__context__)
+    return shown
 
 
 def _packed(entry: Any) -> bytes:

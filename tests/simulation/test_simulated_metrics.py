@@ -6,8 +6,11 @@ from contextlib import aclosing
 from itertools import pairwise
 
 import pytest
-from tests.simulation.metric_plants import PLANTS, Plant
+from tests.simulation.metric_plants import PLANTS
 from tests.simulation.metrics_scenario import metrics_scenario
+from tests.simulation.planting import Plant
+from tests.simulation.seeds import for_seeds
+from tests.simulation.traces import traced
 
 from statcore.errors import UnavailableError
 from statcore.testing.simulation import Simulation, simulate
@@ -45,10 +48,11 @@ def test_each_server_of_a_pair_gets_the_pause_that_it_asks_for() -> None:
     assert all(later - earlier >= 5 for earlier, later in pairwise(slow))
 
 
-@pytest.mark.parametrize("seed", range(24))
-def test_answers_are_right_whatever_fails(seed: int) -> None:
+@for_seeds(25)
+def test_answers_are_right_whatever_fails(part: range) -> None:
     """Every sample is that of its series and time, nothing is missing without a word, and everything recovers."""
-    simulate(metrics_scenario, seed=seed)
+    for seed in part:
+        simulate(metrics_scenario, seed=seed)
 
 
 @pytest.mark.parametrize("plant", PLANTS, ids=lambda plant: plant.__name__)
@@ -58,3 +62,15 @@ def test_a_planted_fault_is_found(plant: Plant, monkeypatch: pytest.MonkeyPatch)
     with pytest.raises(AssertionError):  # noqa: PT012 - one of them raises
         for seed in range(_SEEDS_TO_FIND):
             simulate(metrics_scenario, seed=seed)
+
+
+@pytest.mark.parametrize("seed", [1, 2])
+def test_a_seed_is_one_run_in_every_process(seed: int) -> None:
+    """Every event has the same time in processes whose hashes of text differ."""
+    program = (
+        "from tests.simulation.metrics_scenario import metrics_scenario as scenario;"
+        f"from statcore.testing.simulation import simulate; simulate(scenario, seed={seed})"
+    )
+    first, second = (traced(program, hash_seed=hash_seed) for hash_seed in (1, 2))
+    assert len(first) > 100
+    assert first == second

@@ -25,6 +25,7 @@ from statcore.runtime import Runtime
 from statcore.statistics import StatisticsRepository, StatisticsStatefulSource
 from statcore.statistics.live_stat import KernelLiveStatService
 from statcore.statistics.series_inventory import SeriesInventory
+from statcore_web.limits import within_request
 
 METRICS_CONTENT_TYPE: Final = CONTENT_TYPE_LATEST
 METRICS_FOLDER: Final = "PROMETHEUS_MULTIPROC_DIR"
@@ -191,7 +192,7 @@ class Observation:
 
 
 class _ObservedPort:
-    """A port that records the calls of its async methods; its other attributes are passed on."""
+    """A port that records calls of its async methods and ends them before the request; other attributes are passed on."""
 
     def __init__(self, port: object, name: str, record: Callable[..., Any]) -> None:
         self._port = port
@@ -219,4 +220,4 @@ class _ObservedPort:
 
     async def _recorded(self, operation: str, arguments: tuple[object, ...], answer: Awaitable[object]) -> object:
         with self._record(self._name, operation, arguments):
-            return await answer
+            return await within_request(answer, port=self._name)

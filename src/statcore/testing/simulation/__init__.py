@@ -16,6 +16,17 @@ from __future__ import annotations
 
 from statcore.testing.simulation.event_loop import NothingLeftError, SimulatedLoop
 from statcore.testing.simulation.network import Host, Network, Path
-from statcore.testing.simulation.run import TRACE, Simulation, simulate
+from statcore.testing.simulation.run import TRACE, Simulation, SimulationSteps, simulate, simulation_steps
 
-__all__ = ["TRACE", "Host", "Network", "NothingLeftError", "Path", "SimulatedLoop", "Simulation", "simulate"]
+__all__ = [
+    "TRACE",
+    "Host",
+    "Network",
+    "NothingLeftError",
+    "Path",
+    "SimulatedLoop",
+    "Simulation",
+    "SimulationSteps",
+    "simulate",
+    "simulation_steps",
+]

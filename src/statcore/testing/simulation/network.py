@@ -216,6 +216,10 @@ class Network:
         """Take an end that is closed out of the open ones."""
         self._ends.pop(end, None)
 
+    def forget_hosts(self) -> None:
+        """Drop all hosts and what listened there, so that nothing holds the servers of a run that has ended."""
+        self._hosts.clear()
+
     def arrival_s(self, host: Host) -> float:
         """Return the time at which bytes that are sent now arrive."""
         return self._loop.time() + self._latency_s(host.path)

@@ -154,6 +154,15 @@ async def deny(exchange: Exchange) -> None:
     await exchange.give(HttpAnswer.of_text(HTTPStatus.UNAUTHORIZED, "Unauthorized\n"))
 
 
+async def refuse_post(exchange: Exchange) -> None:
+    """Refuse a POST as a proxy does that allows only GET; answer a GET rightly."""
+    if exchange.request.method == "GET":
+        await exchange.give(await exchange.right_answer())
+        return
+    status = exchange.random.choice([HTTPStatus.FORBIDDEN, HTTPStatus.METHOD_NOT_ALLOWED, HTTPStatus.NOT_IMPLEMENTED])
+    await exchange.give(HttpAnswer.of_text(status, f"{status.phrase}\n"))
+
+
 FAULTS: Final[tuple[Behaviour, ...]] = (
     hang,
     stall,
@@ -171,5 +180,6 @@ FAULTS: Final[tuple[Behaviour, ...]] = (
     misshape,
     lack_series,
     deny,
+    refuse_post,
 )
 """Behaviours of a sick server, all but `Redirect`, which needs another server."""

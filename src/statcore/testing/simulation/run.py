@@ -45,17 +45,37 @@ class Simulation:
     record: Callable[[str], None]
 
 
-def simulate(scenario: Callable[[Simulation], Coroutine[Any, Any, _Result]], *, seed: int) -> _Result:
-    """Run a scenario in a `SimulatedLoop` and return its result; the same seed makes the same run in every process.
+@attrs.define(eq=False)
+class SimulationSteps:
+    """A simulation that goes on whenever a coroutine is run; tasks that were started go on with it."""
+
+    simulation: Simulation
+    _runner: asyncio.Runner
+    has_failed: bool = attrs.field(default=False, init=False)
+
+    def run(self, coroutine: Coroutine[Any, Any, _Result]) -> _Result:
+        """Run a coroutine to its end and return its result.
+
+        Raises:
+            AssertionError: it waits for something that never happens.
+            Exception: its own error.
+        """
+        try:
+            return self._runner.run(_bounded(coroutine))
+        except BaseException:
+            self.has_failed = True
+            raise
+
+
+@contextmanager
+def simulation_steps(*, seed: int) -> Generator[SimulationSteps]:
+    """Yield a simulation that a test runs step by step, such as a state machine; the end of the block is checked.
 
     Args:
-        scenario: starts its servers and clients, and closes both before it returns.
-        seed: chooses everything that is left to chance, also by the module `random`.
+        seed: as in `simulate`.
 
     Raises:
-        AssertionError: the scenario left a task, a connection of a client or a warning, an error was logged by the event
-            loop, or nothing could happen any more.
-        Exception: an error of the scenario. Each has a note with the seed and the last events.
+        AssertionError: as in `simulate`, unless a step has failed.
     """
     events: deque[str] = deque(maxlen=_KEPT_EVENTS)
     is_traced = bool(os.environ.get(TRACE))
@@ -68,41 +88,55 @@ def simulate(scenario: Callable[[Simulation], Coroutine[Any, Any, _Result]], *, 
 
     source = Random(seed)  # noqa: S311 - a seed, no secret
     network = Network(source, keep)
-    simulation = Simulation(network, source, network.record)
     try:
         with _own_chance(seed), _strict_warnings():
-            return _run(scenario, simulation)
+            with asyncio.Runner(loop_factory=lambda: SimulatedLoop(network)) as runner:
+                errors: list[str] = []
+                loop = runner.get_loop()
+                loop.set_exception_handler(
+                    lambda _, found: errors.append(f"{found['message']}: {found.get('exception')!r}")
+                )
+                steps = SimulationSteps(Simulation(network, source, network.record), runner)
+                try:
+                    yield steps
+                    if not steps.has_failed:
+                        runner.run(_expect_nothing_left(network))
+                        gc.collect()  # calls `__del__` of what was dropped, while its warnings are errors
+                finally:
+                    for connection in network.ends():
+                        connection.abort()
+            expect([], errors, "errors that the event loop logged")
+            network.forget_hosts()
     except BaseException as error:
         error.add_note("\n".join([f"seed {seed}; {TRACE}=1 shows every event; the last ones:", *events]))
         raise
 
 
-def _run(scenario: Callable[[Simulation], Coroutine[Any, Any, _Result]], simulation: Simulation) -> _Result:
-    network = simulation.network
-    errors: list[str] = []
-    with asyncio.Runner(loop_factory=lambda: SimulatedLoop(network)) as runner:
-        loop = runner.get_loop()
-        loop.set_exception_handler(lambda _, context: errors.append(f"{context['message']}: {context.get('exception')!r}"))
+def simulate(scenario: Callable[[Simulation], Coroutine[Any, Any, _Result]], *, seed: int) -> _Result:
+    """Run a scenario in a `SimulatedLoop` and return its result; the same seed makes the same run in every process.
 
-        async def run() -> _Result:
-            timer = asyncio.timeout(_LONGEST_S)
-            try:
-                async with timer:
-                    result = await scenario(simulation)
-                await _expect_nothing_left(network)
-            except TimeoutError as error:
-                if timer.expired():
-                    raise NothingLeftError("a task still waits after a week of simulated time") from error
-                raise
-            finally:
-                for connection in network.ends():
-                    connection.abort()
-            return result
+    Args:
+        scenario: starts its servers and clients, and closes both before it returns.
+        seed: chooses everything that is left to chance, also by the module `random`.
 
-        result = runner.run(run())
-        gc.collect()  # calls `__del__` of what was dropped, while its warnings are errors
-    expect([], errors, "errors that the event loop logged")
-    return result
+    Raises:
+        AssertionError: the scenario left a task, a connection of a client or a warning, an error was logged by the event
+            loop, or nothing could happen any more.
+        Exception: an error of the scenario. Each has a note with the seed and the last events.
+    """
+    with simulation_steps(seed=seed) as steps:
+        return steps.run(scenario(steps.simulation))
+
+
+async def _bounded(coroutine: Coroutine[Any, Any, _Result]) -> _Result:
+    timer = asyncio.timeout(_LONGEST_S)
+    try:
+        async with timer:
+            return await coroutine
+    except TimeoutError as error:
+        if timer.expired():
+            raise NothingLeftError("a task still waits after a week of simulated time") from error
+        raise
 
 
 async def _expect_nothing_left(network: Network) -> None:
@@ -129,6 +163,7 @@ def _own_chance(seed: int) -> Generator[None]:
     try:
         yield
     finally:
+        gc.collect()  # what the run held to its end; the next run would freeze it
         gc.unfreeze()
         random.setstate(state)
         if had_collector:
