@@ -20,8 +20,10 @@ from statcore.testing.simulation.cancellation import Cancelled, cancel_at_moment
 
 Call: TypeAlias = Callable[[Any], Awaitable[object]]
 """A call of a client."""
-Opening: TypeAlias = Callable[[Simulation], AbstractAsyncContextManager[Ports]]
-"""Starts servers, and opens and closes ports that read from them."""
+Opening: TypeAlias = Callable[[Simulation, int], AbstractAsyncContextManager[Ports]]
+"""Starts servers, and opens and closes ports that read from them over so many connections to each at most."""
+_PIECE_BYTES = 64
+"""How much of an answer arrives at once among others, so that a call is cancelled with a part of it, too."""
 
 
 @attrs.frozen(kw_only=True, eq=False)
@@ -33,7 +35,9 @@ class Subject:
         ports: opens what it reads through.
         of: makes the client of the ports.
         calls: by coroutine, calls with different answers. The first is cancelled, and all are made afterwards, at once.
-        leaves_tasks: whether the search for the servers of a cluster may go on after a call, for the next one.
+        leaves_tasks: whether the search for the servers of a cluster may go on after a call, for the next one: never, after
+            the first call of a new client, or always.
+        is_client: whether it has connections or tasks that its calls share.
         note: tells it from another subject with this home.
     """
 
@@ -41,13 +45,19 @@ class Subject:
     ports: Opening
     of: Callable[[Ports], Any] = lambda ports: ports
     calls: Mapping[str, Sequence[Call]]
-    leaves_tasks: Literal["never", "when new", "always"] = "never"
+    leaves_tasks: Literal["never", "new", "always"] = "never"
+    is_client: bool = False
     note: str = ""
 
     def cases(self) -> list[Case]:
-        """Return a case for each coroutine, and for the first one more where the client is new."""
-        cases = [Case(self, method, is_new=False) for method in self.calls]
-        return [Case(self, next(iter(self.calls)), is_new=True), *cases]
+        """Return a case for each coroutine, and of a client more for the first one and for closing."""
+        cases = [Case(self, method) for method in self.calls]
+        if self.is_client:
+            first = next(iter(self.calls))
+            cases += [Case(self, first, "new"), Case(self, first, "among others")]
+        if self.is_client and "aclose" in self.calls:
+            cases.append(Case(self, "aclose", "among others"))
+        return cases
 
 
 @attrs.frozen(eq=False)
@@ -57,12 +67,13 @@ class Case:
     Args:
         subject: the subject.
         method: the name of the coroutine.
-        is_new: whether the call that is cancelled is the first of its client, which has to connect.
+        circumstances: whether the call that is cancelled is the first of its client, which has to connect, or runs among
+            others, which are not cancelled, or alone.
     """
 
     subject: Subject
     method: str
-    is_new: bool
+    circumstances: Literal["new", "among others", ""] = ""
 
     @property
     def coroutine(self) -> str:
@@ -73,7 +84,7 @@ class Case:
 
     def __str__(self) -> str:
         """Name the case."""
-        notes = filter(None, [self.subject.note, "new" if self.is_new else ""])
+        notes = filter(None, [self.subject.note, self.circumstances])
         return "-".join([self.coroutine, *notes])
 
     def cancel(self, *, seed: int, most: int | None) -> int:
@@ -83,24 +94,29 @@ class Case:
 
     @asynccontextmanager
     async def _setting(self, expected: list[object], simulation: Simulation) -> AsyncIterator[Cancelled]:
-        """Open the client, and use it before unless it is new.
+        """Open the client, use it before unless it is new, and start the others.
 
         Args:
             expected: the right answers; empty in the first run, which nobody cancels, and filled with its answers.
             simulation: the simulation.
         """
-        async with self.subject.ports(simulation) as ports:
+        # One connection shows that it was not lost, and two that they are not mixed up.
+        async with self.subject.ports(simulation, 2 if self.circumstances == "among others" else 1) as ports:
+            if self.circumstances == "among others":
+                for name in ("valkey", "prometheus"):
+                    simulation.network.host(name).path.piece_bytes = _PIECE_BYTES
             client = self.subject.of(ports)
-            if not self.is_new:
+            if self.circumstances != "new":
                 await self._read_all(client, ports)
+            others = [asyncio.create_task(self._read_all(client, ports))] if self.circumstances == "among others" else []
 
             async def check() -> None:
-                answers = await self._read_all(client, ports)
-                if not expected:
-                    told_apart = [repr(answer) for answer in answers if answer is not None]
-                    expect(len(told_apart), len(set(told_apart)), "different answers")
-                    expected.extend(answers)
-                expect(expected, answers, "the answers after a cancelled call")
+                for answers in [*[await other for other in others], await self._read_all(client, ports)]:
+                    if not expected:
+                        told_apart = [repr(answer) for answer in answers if answer is not None]
+                        expect(len(told_apart), len(set(told_apart)), "different answers")
+                        expected.extend(answers)
+                    expect(expected, answers, "the answers of calls that are not cancelled")
 
             async def check_closed() -> None:
                 """Expect a client that is open and whole, or closed without a connection."""
@@ -113,11 +129,14 @@ class Case:
 
             call = self.subject.calls[self.method][0]
             yield Cancelled(
-                lambda: call(client),
-                check_closed if self.method == "aclose" else check,
-                leaves_tasks=self.subject.leaves_tasks == "always"
-                or (self.subject.leaves_tasks == "when new" and self.is_new),
+                lambda: call(client), check_closed if self.method == "aclose" else check, leaves_tasks=self._leaves_tasks
             )
+
+    @property
+    def _leaves_tasks(self) -> bool:
+        if self.circumstances == "among others":  # they may wait for the same
+            return True
+        return self.subject.leaves_tasks == "always" or (self.subject.leaves_tasks == self.circumstances == "new")
 
     async def _read_all(self, client: object, ports: Ports) -> list[object]:
         """Make the calls, all at once, and then read from the ports; a client that is closed is not theirs alone."""

@@ -96,6 +96,7 @@ SUBJECTS = [
     Subject(
         home=Query,
         ports=on_servers,
+        is_client=True,
         calls={
             "compute_session_list": query(
                 f"compute_session_list {{ items {{ {SESSION} }} }}",
@@ -146,6 +147,7 @@ SUBJECTS = [
         ports=on_servers,
         of=lambda ports: MANAGER.get_loader(context(ports), "KernelStatistics.by_kernel"),
         calls={"load_many": [load_together]},
+        is_client=True,
         note="shared",
     ),
     Subject(

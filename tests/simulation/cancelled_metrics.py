@@ -81,12 +81,13 @@ PROMETHEUS: Calls = {
 }
 
 SUBJECTS = [
-    Subject(home=PrometheusClient, ports=on_servers, of=lambda ports: ports.metrics, calls=PROMETHEUS),
+    Subject(home=PrometheusClient, ports=on_servers, of=lambda ports: ports.metrics, calls=PROMETHEUS, is_client=True),
     Subject(
         home=PrometheusClient,
         ports=on_hosts_clients,
         of=lambda ports: ports.metrics,
         calls=some(METRICS, "query_utilization", "query"),
+        is_client=True,
         note="host's session",
     ),
     Subject(
@@ -94,6 +95,7 @@ SUBJECTS = [
         ports=on_pair,
         of=lambda ports: ports.metrics,
         calls=some(METRICS, "query_utilization", "label_values", "aclose"),
+        is_client=True,
         note="pair",
     ),
     Subject(

@@ -137,6 +137,7 @@ SUBJECTS = [
     Subject(
         home=runtime,
         ports=on_servers,
+        is_client=True,
         calls={
             "open_runtime": [within(runtime.open_runtime, read_both)],
             "open_statistics": [

@@ -183,7 +183,8 @@ def of_topology(note: str, ports: Opening) -> list[Subject]:
             ports=ports,
             of=lambda ports: ports.statistics,
             calls=VALKEY_READS,
-            leaves_tasks="when new",
+            leaves_tasks="new",
+            is_client=True,
             note=note,
         ),
         Subject(
@@ -192,6 +193,7 @@ def of_topology(note: str, ports: Opening) -> list[Subject]:
             of=lambda ports: ports.statistics,
             calls=SEARCH,
             leaves_tasks="always",
+            is_client=True,
             note=note,
         ),
         Subject(
@@ -199,7 +201,8 @@ def of_topology(note: str, ports: Opening) -> list[Subject]:
             ports=ports,
             of=lambda ports: ports.sink,
             calls=WRITES,
-            leaves_tasks="when new",
+            leaves_tasks="new",
+            is_client=True,
             note=note,
         ),
         Subject(
@@ -213,14 +216,21 @@ def of_topology(note: str, ports: Opening) -> list[Subject]:
                 "aclose": [lambda discovery: discovery.aclose()],
             },
             leaves_tasks="always",
+            is_client=True,
             note=note,
         ),
     ]
 
 
 SUBJECTS = [
-    Subject(home=ValkeyStatistics, ports=on_servers, of=lambda ports: ports.statistics, calls={**VALKEY_READS, **SEARCH}),
-    Subject(home=ValkeyStatisticsSink, ports=on_servers, of=lambda ports: ports.sink, calls=WRITES),
+    Subject(
+        home=ValkeyStatistics,
+        ports=on_servers,
+        of=lambda ports: ports.statistics,
+        calls={**VALKEY_READS, **SEARCH},
+        is_client=True,
+    ),
+    Subject(home=ValkeyStatisticsSink, ports=on_servers, of=lambda ports: ports.sink, calls=WRITES, is_client=True),
     Subject(
         home=ValkeyStatistics,
         ports=on_servers,
@@ -239,7 +249,8 @@ SUBJECTS = [
         home=ValkeyStatistics,
         ports=on_hosts_clients,
         of=lambda ports: ports.statistics,
-        calls=some(READS, "fetch_kernel_statistics", "fetch_inference_metrics", "ping"),
+        calls=some(READS, "fetch_kernel_statistics", "ping"),
+        is_client=True,
         note="host's client",
     ),
     Subject(
@@ -247,6 +258,7 @@ SUBJECTS = [
         ports=on_hosts_clients,
         of=lambda ports: ports.sink,
         calls=some(WRITES, "store_kernel_statistics", "remove"),
+        is_client=True,
         note="host's client",
     ),
     *of_topology("cluster", on_cluster),

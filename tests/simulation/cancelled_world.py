@@ -33,8 +33,6 @@ from statcore_valkey import ValkeyOptions, ValkeyStatistics, ValkeyStatisticsSin
 
 VALKEY = "valkey://valkey"
 PROMETHEUS = "http://prometheus:9090"
-VALKEY_OPTIONS = ValkeyOptions(pool_size=2)
-PROMETHEUS_OPTIONS = PrometheusOptions(max_connections=2, max_points=3)
 NOW = START + timedelta(minutes=3)
 RANGE = QueryTimeRange(start=START, end=NOW, step="1m")
 
@@ -109,23 +107,30 @@ async def start_prometheus(simulation: Simulation) -> None:
     await RememberingPrometheus(simulation.network.host("prometheus"), backend, simulation.random).start()
 
 
+def prometheus_options(connections: int, **options: Any) -> PrometheusOptions:
+    """Return options by which a range query has several requests."""
+    return PrometheusOptions(max_connections=connections, max_points=3, **options)
+
+
 @asynccontextmanager
 async def on_servers(
-    simulation: Simulation, *, url: str = VALKEY, options: ValkeyOptions = VALKEY_OPTIONS
+    simulation: Simulation, connections: int, *, url: str = VALKEY, **options: Any
 ) -> AsyncIterator[Ports]:
     """Read from a Valkey and a Prometheus; what exists is known from memory.
 
     Args:
         simulation: the simulation.
+        connections: how many connections a client has to a server at most.
         url: the store, which is started before unless it is a single server.
-        options: the options of the store.
+        options: further options of the store.
     """
     if url == VALKEY:
         start_valkey(simulation)
     await start_prometheus(simulation)
-    store = ValkeyStatistics.from_url(url, options=options)
-    sink = ValkeyStatisticsSink.from_url(url, options=options)
-    metrics = PrometheusClient(PROMETHEUS, options=PROMETHEUS_OPTIONS)
+    store_options = ValkeyOptions(pool_size=connections, **options)
+    store = ValkeyStatistics.from_url(url, options=store_options)
+    sink = ValkeyStatisticsSink.from_url(url, options=store_options)
+    metrics = PrometheusClient(PROMETHEUS, options=prometheus_options(connections))
     try:
         yield Ports(
             statistics=store,
@@ -140,22 +145,23 @@ async def on_servers(
 
 
 @asynccontextmanager
-async def on_hosts_clients(simulation: Simulation) -> AsyncIterator[Ports]:
+async def on_hosts_clients(simulation: Simulation, connections: int) -> AsyncIterator[Ports]:
     """Read through clients of the host, which have time-outs of their own."""
-    async with on_servers(simulation) as ports, AsyncExitStack() as stack:
-        settings: dict[str, Any] = {"host": "valkey", "max_connections": 2, "socket_timeout": 5, "protocol": 2}
+    async with on_servers(simulation, connections) as ports, AsyncExitStack() as stack:
+        settings: dict[str, Any] = {"host": "valkey", "max_connections": connections, "socket_timeout": 5, "protocol": 2}
         clients = [await stack.enter_async_context(Redis(db=number, **settings)) for number in (0, 2)]
+        options = ValkeyOptions(pool_size=connections)
         session = await stack.enter_async_context(aiohttp.ClientSession())
         yield attrs.evolve(
             ports,
-            statistics=ValkeyStatistics.from_clients(*clients, options=VALKEY_OPTIONS),
-            sink=ValkeyStatisticsSink.from_clients(*clients, options=VALKEY_OPTIONS),
-            metrics=PrometheusClient(PROMETHEUS, options=PROMETHEUS_OPTIONS, session=session),
+            statistics=ValkeyStatistics.from_clients(*clients, options=options),
+            sink=ValkeyStatisticsSink.from_clients(*clients, options=options),
+            metrics=PrometheusClient(PROMETHEUS, options=prometheus_options(connections), session=session),
         )
 
 
 @asynccontextmanager
-async def on_cluster(simulation: Simulation) -> AsyncIterator[Ports]:
+async def on_cluster(simulation: Simulation, connections: int) -> AsyncIterator[Ports]:
     """Read from a cluster, of which a slot moves."""
     cluster = SimulatedCluster(simulation.network, simulation.random)
     cluster.start()
@@ -167,32 +173,31 @@ async def on_cluster(simulation: Simulation) -> AsyncIterator[Ports]:
     cluster.begin_move(slots, source, target)
     cluster.move_keys([moving], source, target)
     try:
-        async with on_servers(simulation, url=cluster.url, options=attrs.evolve(VALKEY_OPTIONS, live_db=0)) as ports:
+        async with on_servers(simulation, connections, url=cluster.url, live_db=0) as ports:
             yield ports
     finally:
         cluster.stop()
 
 
 @asynccontextmanager
-async def on_sentinels(simulation: Simulation) -> AsyncIterator[Ports]:
+async def on_sentinels(simulation: Simulation, connections: int) -> AsyncIterator[Ports]:
     """Read from the replicas and the primary of sentinels."""
     sentinels = SimulatedSentinels(simulation.network, simulation.random)
     sentinels.start()
     sentinels.store(stored_in_one())
-    options = attrs.evolve(VALKEY_OPTIONS, live_db=0, read_from_replicas=True)
     try:
-        async with on_servers(simulation, url=sentinels.url, options=options) as ports:
+        async with on_servers(simulation, connections, url=sentinels.url, live_db=0, read_from_replicas=True) as ports:
             yield ports
     finally:
         sentinels.stop()
 
 
 @asynccontextmanager
-async def on_pair(simulation: Simulation) -> AsyncIterator[Ports]:
+async def on_pair(simulation: Simulation, connections: int) -> AsyncIterator[Ports]:
     """Read from an HA pair, whose first member cannot be reached until the network is healed."""
-    async with on_servers(simulation) as ports:
+    async with on_servers(simulation, connections) as ports:
         simulation.network.host("first").cut()
-        options = attrs.evolve(PROMETHEUS_OPTIONS, fallback_urls=[PROMETHEUS], clock=asyncio.get_running_loop().time)
+        options = prometheus_options(connections, fallback_urls=[PROMETHEUS], clock=asyncio.get_running_loop().time)
         pair = PrometheusClient("http://first:9090", options=options)
         try:
             yield attrs.evolve(ports, metrics=pair)
@@ -201,7 +206,7 @@ async def on_pair(simulation: Simulation) -> AsyncIterator[Ports]:
 
 
 @asynccontextmanager
-async def on_memory(_: Simulation) -> AsyncIterator[Ports]:
+async def on_memory(_: Simulation, __: int) -> AsyncIterator[Ports]:
     """Read from memory, which gives way to the event loop after each entry and sample."""
     store = MemoryStatistics(clock=lambda: 0.0)
     await fill(store, KERNELS, ENDPOINTS, AGENTS)

@@ -13,6 +13,7 @@ from tests.simulation.planting import (
     Plant,
     a_cancellation_is_swallowed,
     a_connection_goes_back_dirty,
+    a_slot_is_lost,
     the_host_loses_a_cancellation,
 )
 from tests.simulation.test_cancelled_calls import CASES
@@ -66,6 +67,7 @@ def parts_go_on(patch: pytest.MonkeyPatch) -> None:
     [
         (a_connection_goes_back_dirty, "ValkeyStatistics.fetch_kernel_statistics"),
         (a_cancellation_is_swallowed, "ValkeyStatisticsSink.remove"),
+        (a_slot_is_lost, "ValkeyStatistics.fetch_kernel_statistics"),
         (the_host_loses_a_cancellation, "ValkeyStatistics.fetch_kernel_statistics-host's client-new"),
         (closing_is_given_up, "ValkeyStatistics.aclose"),
         (parts_go_on, "ValkeyStatistics.fetch_kernel_statistics-cluster"),

@@ -21,11 +21,12 @@ def old_redis(request: pytest.FixtureRequest) -> Path:
     assert cache is not None
     folder = cache.mkdir(f"redis-py-{OLD}")
     if not (folder / f"redis-{OLD}.dist-info").exists():
-        packages = [f"redis=={OLD}", "async-timeout==4.0.3"]
-        command = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", f"--target={folder}", *packages]
-        done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
-        if done.returncode:
-            pytest.skip(f"pip cannot install redis {OLD}, which needs a package registry")
+        install = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--retries=1", "--timeout=10"]
+        packages = [f"--target={folder}", f"redis=={OLD}", "async-timeout==4.0.3"]
+        try:
+            subprocess.run([*install, *packages], capture_output=True, timeout=60, check=True)
+        except subprocess.SubprocessError as error:
+            pytest.skip(f"redis {OLD} cannot be installed, which needs pip and a package registry: {error}")
     return folder
 
 

@@ -37,7 +37,7 @@ from statcore.testing.simulation.run import Simulation, simulate
 _MOST_S: Final = 600.0
 """How long a call may go on after it was cancelled, and how long the check may take, in simulated seconds."""
 _TURNS: Final = 30
-"""In how many turns of the event loop the tasks of a call end after it."""
+"""How many turns of the event loop the tasks of a call may take to end after it."""
 
 _is_of_call: ContextVar[bool] = ContextVar("statcore_is_of_call", default=False)
 
