@@ -24,15 +24,17 @@ _KIB: Final = 2**10
 _MIB: Final = 2**20
 _ANSWERS: Final = (
     "*right* counts the entries and points that were checked and right; *foreign* the exceptions that are not of statcore,"
-    " and the errors of statcore that no fault of a server explains; *shown* the errors and problems that say what lacks;"
-    " *gaps* the points that a server lost when it was killed"
+    " and the errors of statcore that no fault of a server explains; *shown* the errors and problems that tell the caller"
+    " what is missing; *gaps* the points that a server lost when it was killed"
 )
 _LEFT: Final = "Connections in use are counted when all calls have ended, and the rest after the clients are closed"
 _HELD: Final = (
     "The ratios are of memory in use, in large and in small pieces: the end of a line through all samples after"
     f" {_WARM_UP:.0%} of the time to its start. Resident memory also has what the allocator keeps free between the pieces"
 )
-_MOST: Final = "*most connections* is to one port; the reader and the writer of a store have a pool of 16 each"
+_MOST: Final = (
+    "*most connections* is to one port; each client of a store has a pool of 16, and the cluster has three clients"
+)
 
 
 @attrs.frozen(kw_only=True)
