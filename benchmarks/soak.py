@@ -23,7 +23,7 @@ from rich.console import Console
 from soak_faults import faults_of, in_order
 from soak_load import TIMEOUT_S, Places, running_load
 from soak_report import Circumstances, missed_goals, tables
-from soak_site import running_site, stale_connections
+from soak_site import connections_of_callers, running_site
 
 from statcore.errors import UnavailableError
 
@@ -94,7 +94,7 @@ def soak(report: Report, scratch: Path, *, minutes: float, seed: int) -> None:
             load=statistics.mean(loads) if loads else os.getloadavg()[0],
             cores=os.cpu_count() or 1,
             versions=site.versions,
-            service_connections=stale_connections(site.service),
+            service_connections=connections_of_callers(site.service),
         )
     for table in tables(outcome, around):
         report.add(table)

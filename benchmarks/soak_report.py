@@ -24,18 +24,17 @@ _KIB: Final = 2**10
 _MIB: Final = 2**20
 _ANSWERS: Final = (
     "*right* counts the entries and points that were checked and right; *foreign* the exceptions that are not of statcore,"
-    " and the errors of statcore that no fault of a server explains; *shown* the errors and problems that say what lacks;"
-    " *gaps* the points that a server lost when it was killed"
+    " and the errors of statcore that no fault of a server explains; *shown* the errors and problems that tell the caller"
+    " what is missing; *gaps* the points that a server lost when it was killed"
 )
-_LEFT: Final = (
-    "Connections in use are counted when all calls have ended, and the rest after the clients are closed; of the service,"
-    " the connections that their callers have closed"
-)
+_LEFT: Final = "Connections in use are counted when all calls have ended, and the rest after the clients are closed"
 _HELD: Final = (
     "The ratios are of memory in use, in large and in small pieces: the end of a line through all samples after"
     f" {_WARM_UP:.0%} of the time to its start. Resident memory also has what the allocator keeps free between the pieces"
 )
-_MOST: Final = "*most connections* is to one port; the reader and the writer of a store have a pool of 16 each"
+_MOST: Final = (
+    "*most connections* is to one port; each client of a store has a pool of 16, and the cluster has three clients"
+)
 
 
 @attrs.frozen(kw_only=True)
@@ -47,7 +46,7 @@ class Circumstances:
         load: the mean of the machine's load average.
         cores: how many cores it has.
         versions: the servers.
-        service_connections: how many connections the service still has although their callers have closed them.
+        service_connections: how many connections the service still has of callers that have closed them.
     """
 
     faults: Mapping[str, int]
@@ -134,7 +133,7 @@ def _recovery(name: str, times: int, recoveries_s: Sequence[float]) -> Row:
 
 def _left(outcome: Outcome, around: Circumstances) -> Table:
     of_readers = {name.replace("_", " "): count for name, count in attrs.asdict(outcome.leaks).items()}
-    left = {"readers and writers": of_readers, "service": {"files and sockets": around.service_connections}}
+    left = {"readers and writers": of_readers, "service": {"connections of callers": around.service_connections}}
     rows = [Row(contender=name, figures=counts, goals=dict.fromkeys(counts, _NONE)) for name, counts in left.items()]
     return Table(title="left at the end", subject="process", rows=rows, notes=[_LEFT])
 

@@ -169,18 +169,15 @@ def running_site(folder: Path, *, timeout_s: float) -> Generator[Site]:
         )
 
 
-def stale_connections(service: Service) -> int:
-    """Return how many connections the service still has after some time, although nobody calls it."""
+def connections_of_callers(service: Service) -> int:
+    """Return how many connections of callers the service still has after some time, although nobody calls it."""
     _, port = service.address
     deadline = time.monotonic() + _CLOSED_S
     while True:
         connections = [each for worker in service.workers() for each in worker.net_connections("tcp")]
-        stale = sum(
-            each.status == psutil.CONN_CLOSE_WAIT or (each.laddr.port == port and each.status != psutil.CONN_LISTEN)
-            for each in connections
-        )
-        if not stale or time.monotonic() > deadline:
-            return stale
+        left = sum(each.laddr.port == port and each.status != psutil.CONN_LISTEN for each in connections)
+        if not left or time.monotonic() > deadline:
+            return left
         time.sleep(_PAUSE_S)
 
 

@@ -304,7 +304,7 @@ def test_each_goal_is_missed_by_what_it_is_about() -> None:
     assert ["store: p99 s"] == _missed(late)
     assert ["store: right"] == _missed(_outcome(tallies={"store": Tally(deadline_s=2.0)}))
     assert ["readers and writers: tasks"] == _missed(_outcome(leaks=attrs.evolve(_outcome().leaks, tasks=1)))
-    assert ["service: files and sockets"] == _missed(_outcome(), stale=1)
+    assert ["service: connections of callers"] == _missed(_outcome(), stale=1)
     for large, small, missed in ((1, 0, LARGE_RATIO), (0, 1, BLOCKS_RATIO)):
         growth = [
             MemorySample(float(second), 1_000_000, 1_000 + large * second, 1_000 + small * second) for second in range(600)
