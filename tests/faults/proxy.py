@@ -44,25 +44,30 @@ class TcpProxy:
     _passes: int = attrs.field(default=0, init=False)
     """How many bytes of answers are passed on before the rest is held back."""
     _is_black_hole: bool = attrs.field(default=False, init=False)
-    _open: asyncio.Event = attrs.field(factory=asyncio.Event, init=False)
+    _is_open: bool = attrs.field(default=True, init=False)
+    """Whether answers are passed on."""
+    _changed: asyncio.Event = attrs.field(factory=asyncio.Event, init=False)
+    """Set when answers that are held back may be passed on."""
     _clients: set[asyncio.StreamWriter] = attrs.field(factory=set[asyncio.StreamWriter], init=False)
 
     @asynccontextmanager
     async def running(self) -> AsyncGenerator[TcpProxy]:
         """Listen on a free port until the block ends."""
-        self._open.set()
         async with listening(self._pass_on, port=self.port) as self.port:
             yield self
 
     def hold(self, *, after: int = 0) -> None:
         """Hold back every answer from now on, once `after` more bytes of answers have been passed on."""
         self.held.clear()
-        self._open.clear()
+        self._is_open = False
         self._passes = after
 
-    def let_go(self) -> None:
-        """Pass on the answers that were held back, and all later ones."""
-        self._open.set()
+    def let_go(self, *, only: int | None = None) -> None:
+        """Pass on the answers that were held back, and all later ones; or `only` so many bytes of them."""
+        self.held.clear()
+        self._is_open = only is None
+        self._passes = only or 0
+        self._changed.set()
 
     def lose_requests(self, *, lose: bool = True) -> None:
         """Take every request from now on and pass none of them to the server; with `lose=False`, pass them on again."""
@@ -112,13 +117,14 @@ class TcpProxy:
             if remaining is not None:
                 data = data[:remaining]
                 remaining -= len(data)
-            if not self._open.is_set():
+            while data and not self._is_open:
                 at_once, data = data[: self._passes], data[self._passes :]
                 self._passes -= len(at_once)
                 writer.write(at_once)
                 if data:
+                    self._changed.clear()
                     self.held.set()
-                    await self._open.wait()
+                    await self._changed.wait()
             writer.write(data)
             await writer.drain()
             if remaining == 0:

@@ -186,7 +186,7 @@ class RedisNode:
             raise not_text() from None
         service = self.service
         try:
-            return await self._exchange(b"".join(packed), len(commands), deadline, service)
+            return await self._exchange(b"".join(packed), commands, deadline, service)
         except StatcoreError:
             raise
         except Exception as error:  # noqa: BLE001 - no closed list of what a driver raises would be complete
@@ -194,7 +194,7 @@ class RedisNode:
         self.lifetime.check(service)  # closing cuts connections
         raise from_driver(driver_error, service=self.service, user=self.user)
 
-    async def _exchange(self, packed: bytes, replies: int, deadline: Deadline, service: str) -> list[Any]:
+    async def _exchange(self, packed: bytes, commands: Sequence[Command], deadline: Deadline, service: str) -> list[Any]:
         self.lifetime.check(service)
         deadline.waiting_for = f"one of the {self.pool_size} connections to {service}, all of which are busy"
         cancellations = 0 if self.owned else _cancellations()
@@ -209,7 +209,9 @@ class RedisNode:
                 await connection.send_packed_command(packed)
                 if not self.owned and _cancellations() > cancellations:
                     raise CancelledError  # noqa: TRY301 - a client with time-outs of its own may lose a cancellation
-                answers = await self._read(connection, replies)
+                answers = await self._read(connection, len(commands))
+                if not self.is_cluster and not _are_whole(commands, answers):
+                    await connection.disconnect(nowait=True)  # the rest of such an answer may come as late as other answers
             except BaseException:
                 # The other answers may still arrive; a later call must not read them as its own.
                 await connection.disconnect(nowait=True)
@@ -283,6 +285,15 @@ def _parsed_replies(connection: AbstractConnection) -> Callable[[], object]:
     """Return a function that returns the next reply that has arrived, or a plain `object` if none has."""
     reader = getattr(getattr(connection, "_parser", None), "_reader", None)
     return partial(reader.gets, False) if isinstance(reader, hiredis.Reader) else _nothing_arrived  # noqa: FBT003 - to decode
+
+
+def _are_whole(commands: Sequence[Command], answers: Sequence[Any]) -> bool:
+    """Return whether each answer to MGET has as many values as the command has keys."""
+    return all(
+        type(answer) is list and len(cast("list[object]", answer)) == len(command) - 1
+        for command, answer in zip(commands, answers, strict=True)
+        if command[0] == "MGET"
+    )
 
 
 _UNREAD: Final = object()
