@@ -26,7 +26,7 @@ class TcpProxy:
         port: where to listen; a free port by default.
         ends_after: after how many bytes of answers a connection ends; None is never.
         delay_s: how long each piece of an answer is kept before it is passed on, in seconds.
-        rewrite: returns what is passed on in place of a piece of an answer; None passes on the piece itself.
+        rewrite: returns what is passed on in place of bytes of an answer, as they arrive; None passes on the bytes themselves.
     """
 
     server_port: int
@@ -109,27 +109,31 @@ class TcpProxy:
 
     async def _answers(self, from_server: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         remaining = self.ends_after
-        while data := await from_server.read(self.piece):
-            if self.delay_s:
-                await asyncio.sleep(self.delay_s)
+        while data := await from_server.read(65_536):
             if self.rewrite is not None:
                 data = self.rewrite(data)
             if remaining is not None:
                 data = data[:remaining]
                 remaining -= len(data)
-            while data and not self._is_open:
-                at_once, data = data[: self._passes], data[self._passes :]
-                self._passes -= len(at_once)
-                writer.write(at_once)
-                if data:
-                    self._changed.clear()
-                    self.held.set()
-                    await self._changed.wait()
-            writer.write(data)
-            await writer.drain()
+            while data:
+                await asyncio.sleep(self.delay_s)
+                await self._pass_piece(data[: self.piece], writer)
+                data = data[self.piece :]
             if remaining == 0:
                 break
         raise _EndedError
+
+    async def _pass_piece(self, piece: bytes, writer: asyncio.StreamWriter) -> None:
+        while piece and not self._is_open:
+            at_once, piece = piece[: self._passes], piece[self._passes :]
+            self._passes -= len(at_once)
+            writer.write(at_once)
+            if piece:
+                self._changed.clear()
+                self.held.set()
+                await self._changed.wait()
+        writer.write(piece)
+        await writer.drain()
 
 
 class _EndedError(Exception):

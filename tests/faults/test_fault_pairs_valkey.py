@@ -126,6 +126,19 @@ async def test_a_call_cancelled_after_each_byte_of_its_answer(
         assert len(values[ids[0]]) < arrived
 
 
+async def test_a_trickle_that_outlasts_the_deadline(valkey: Server, tcp_proxy: StartProxy) -> None:
+    """Bytes that keep arriving prolong nothing; the next call does not read those that come later."""
+    values = payloads(100)
+    plant(values, valkey)
+    proxy = await tcp_proxy(valkey.port)
+    async with reading(proxy, SOON) as store:
+        proxy.piece, proxy.delay_s = 1, 0.01
+        with pytest.raises(TimedOutError, match=r"waited 0\.5 s for an answer"):
+            await store.fetch_kernel_statistics(list(values))
+        proxy.piece, proxy.delay_s = 65_536, 0
+        assert [metrics(99)] == list(await store.fetch_kernel_statistics(list(values)[99:]))
+
+
 async def test_a_busy_pool_whose_holder_and_some_waiters_are_cancelled(valkey: Server, tcp_proxy: StartProxy) -> None:
     """Every other waiter gets the connection in turn, and its own entry."""
     values = payloads(12)
