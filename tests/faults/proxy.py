@@ -26,7 +26,7 @@ class TcpProxy:
         port: where to listen; a free port by default.
         ends_after: after how many bytes of answers a connection ends; None is never.
         delay_s: how long each piece of an answer is kept before it is passed on, in seconds.
-        rewrite: returns what is passed on in place of a piece of an answer; None passes on the piece itself.
+        rewrite: returns what is passed on in place of bytes of an answer, as they arrive; None passes on the bytes themselves.
     """
 
     server_port: int
@@ -44,25 +44,30 @@ class TcpProxy:
     _passes: int = attrs.field(default=0, init=False)
     """How many bytes of answers are passed on before the rest is held back."""
     _is_black_hole: bool = attrs.field(default=False, init=False)
-    _open: asyncio.Event = attrs.field(factory=asyncio.Event, init=False)
+    _is_open: bool = attrs.field(default=True, init=False)
+    """Whether answers are passed on."""
+    _changed: asyncio.Event = attrs.field(factory=asyncio.Event, init=False)
+    """Set when answers that are held back may be passed on."""
     _clients: set[asyncio.StreamWriter] = attrs.field(factory=set[asyncio.StreamWriter], init=False)
 
     @asynccontextmanager
     async def running(self) -> AsyncGenerator[TcpProxy]:
         """Listen on a free port until the block ends."""
-        self._open.set()
         async with listening(self._pass_on, port=self.port) as self.port:
             yield self
 
     def hold(self, *, after: int = 0) -> None:
         """Hold back every answer from now on, once `after` more bytes of answers have been passed on."""
         self.held.clear()
-        self._open.clear()
+        self._is_open = False
         self._passes = after
 
-    def let_go(self) -> None:
-        """Pass on the answers that were held back, and all later ones."""
-        self._open.set()
+    def let_go(self, *, only: int | None = None) -> None:
+        """Pass on the answers that were held back, and all later ones; or `only` so many bytes of them."""
+        self.held.clear()
+        self._is_open = only is None
+        self._passes = only or 0
+        self._changed.set()
 
     def lose_requests(self, *, lose: bool = True) -> None:
         """Take every request from now on and pass none of them to the server; with `lose=False`, pass them on again."""
@@ -104,26 +109,31 @@ class TcpProxy:
 
     async def _answers(self, from_server: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         remaining = self.ends_after
-        while data := await from_server.read(self.piece):
-            if self.delay_s:
-                await asyncio.sleep(self.delay_s)
+        while data := await from_server.read(65_536):
             if self.rewrite is not None:
                 data = self.rewrite(data)
             if remaining is not None:
                 data = data[:remaining]
                 remaining -= len(data)
-            if not self._open.is_set():
-                at_once, data = data[: self._passes], data[self._passes :]
-                self._passes -= len(at_once)
-                writer.write(at_once)
-                if data:
-                    self.held.set()
-                    await self._open.wait()
-            writer.write(data)
-            await writer.drain()
+            while data:
+                await asyncio.sleep(self.delay_s)
+                await self._pass_piece(data[: self.piece], writer)
+                data = data[self.piece :]
             if remaining == 0:
                 break
         raise _EndedError
+
+    async def _pass_piece(self, piece: bytes, writer: asyncio.StreamWriter) -> None:
+        while piece and not self._is_open:
+            at_once, piece = piece[: self._passes], piece[self._passes :]
+            self._passes -= len(at_once)
+            writer.write(at_once)
+            if piece:
+                self._changed.clear()
+                self.held.set()
+                await self._changed.wait()
+        writer.write(piece)
+        await writer.drain()
 
 
 class _EndedError(Exception):

@@ -285,6 +285,24 @@ async def test_a_query_cancelled_after_each_byte_of_its_answer(
         assert [7.0] == await values(client)
 
 
+@pytest.mark.parametrize("status", [200, 503])
+async def test_a_trickle_that_outlasts_the_deadline(
+    fake_prometheus: StartFake, http_reply: Reply, tcp_proxy: StartProxy, status: int
+) -> None:
+    """Bytes that keep arriving prolong nothing, and the next query is answered."""
+    server = await fake_prometheus(http_reply(ANSWER + " " * 1_000, status=status), http_reply(ANSWER))
+    proxy = await tcp_proxy(int(server.url.rpartition(":")[2]), piece=1, delay_s=0.01)
+    options = PrometheusOptions(timeout_s=0.4)
+    async with (
+        asyncio.timeout(ENOUGH_S),
+        aclosing(PrometheusClient(f"http://127.0.0.1:{proxy.port}", options=options)) as client,
+    ):
+        with pytest.raises(TimedOutError):
+            await client.query("up")
+        proxy.piece, proxy.delay_s = 65_536, 0
+        assert [7.0] == await values(client)
+
+
 async def test_busy_connections_and_the_deadline(fake_client: StartClient, http_reply: Reply) -> None:
     """Queries that wait for the only connection end with the deadline as the one that has it; the next is answered."""
     server, client = await fake_client(never, max_connections=1, timeout_s=0.3)

@@ -30,6 +30,8 @@ SINGLE = ValkeyOptions(timeout_s=60, pool_size=1)
 DATED = ValkeyOptions(timeout_s=60, pool_size=1, freshness_s=600)
 ENOUGH_S = 30
 """Half the long deadline, and many times the short one, so that a slow machine fails no test."""
+TURNS_TO_SEND = 20
+"""In so many turns, a call sends its commands if it has a connection."""
 TURNS_TO_READ = 5
 """In so many turns of the event loop, a client reads the bytes that have arrived."""
 LOADING = b"-LOADING Valkey is loading the dataset in memory\r\n"
@@ -122,6 +124,19 @@ async def test_a_call_cancelled_after_each_byte_of_its_answer(
             arrived += 1
         assert [metrics(0)] == list(await call)
         assert len(values[ids[0]]) < arrived
+
+
+async def test_a_trickle_that_outlasts_the_deadline(valkey: Server, tcp_proxy: StartProxy) -> None:
+    """Bytes that keep arriving prolong nothing; the next call does not read those that come later."""
+    values = payloads(100)
+    plant(values, valkey)
+    proxy = await tcp_proxy(valkey.port)
+    async with reading(proxy, SOON) as store:
+        proxy.piece, proxy.delay_s = 1, 0.01
+        with pytest.raises(TimedOutError, match=r"waited 0\.5 s for an answer"):
+            await store.fetch_kernel_statistics(list(values))
+        proxy.piece, proxy.delay_s = 65_536, 0
+        assert [metrics(99)] == list(await store.fetch_kernel_statistics(list(values)[99:]))
 
 
 async def test_a_busy_pool_whose_holder_and_some_waiters_are_cancelled(valkey: Server, tcp_proxy: StartProxy) -> None:
@@ -349,3 +364,42 @@ async def test_loading_and_then_another_fault(
         with pytest.raises(StatcoreError, match=message) as caught:
             await store.fetch_kernel_statistics(["k", "l"])
     assert error is caught.type
+
+
+@pytest.mark.parametrize("options", [SINGLE, DATED], ids=["one command", "many commands"])
+async def test_an_answer_that_is_too_short_and_its_rest_that_is_late(
+    valkey: Server, tcp_proxy: StartProxy, options: ValkeyOptions
+) -> None:
+    """The rest arrives while later calls wait for their answers; none of them reads it, or the answer of another call."""
+    values = payloads(9)
+    ids = list(values)
+    plant(values, valkey)
+    lies = 0
+
+    def lie(data: bytes) -> bytes:
+        nonlocal lies
+        if b"*3\r\n" not in data or lies:
+            return data
+        lies += 1
+        return data.replace(b"*3\r\n", b"*2\r\n")
+
+    proxy = await tcp_proxy(valkey.port, rewrite=lie)
+    async with reading(proxy, options) as store:
+        entry = len(b"$%d\r\n\r\n" % len(values[ids[0]])) + len(values[ids[0]])
+        proxy.hold()
+        call = asyncio.create_task(store.fetch_kernel_statistics(ids[:3]))
+        await proxy.held.wait()
+        proxy.let_go(only=len(b"*2\r\n") + 2 * entry + (3 * len(b":86400000\r\n") if options.freshness_s else 0))
+        with pytest.raises(ProtocolError, match="2 values, not 3"):
+            await call
+        for start in (3, 6):
+            call = asyncio.create_task(store.fetch_kernel_statistics(ids[start : start + 3]))
+            for _ in range(TURNS_TO_SEND):
+                await asyncio.sleep(0)
+            proxy.let_go(only=entry)
+            for _ in range(TURNS_TO_SEND):
+                await asyncio.sleep(0)
+            proxy.let_go()
+            assert [metrics(number) for number in range(start, start + 3)] == list(await call)
+            proxy.hold()
+    assert 1 == lies

@@ -76,6 +76,21 @@ async def test_held_answers_wait(echo: int, tcp_proxy: StartProxy) -> None:
             assert b"12345678" == allowed + await rest
 
 
+async def test_held_answers_are_let_go_in_parts(echo: int, tcp_proxy: StartProxy) -> None:
+    """As many bytes arrive as the proxy lets go, and the rest is held again."""
+    proxy = await tcp_proxy(echo)
+    async with connected(proxy) as (reader, writer):
+        proxy.hold()
+        writer.write(b"12345678")
+        await proxy.held.wait()
+        for part in (b"12", b"345"):
+            proxy.let_go(only=len(part))
+            await proxy.held.wait()
+            assert part == await reader.read(8)
+        proxy.let_go()
+        assert b"678" == await reader.readexactly(3)
+
+
 async def test_pieces_trickle(echo: int, tcp_proxy: StartProxy) -> None:
     """An answer arrives in more than one piece, and is the same answer."""
     proxy = await tcp_proxy(echo, piece=1, delay_s=0.001)

@@ -7,12 +7,12 @@ from collections.abc import Awaitable, Callable, Iterator, Sequence
 from typing import Any, Final, TypeAlias
 
 import attrs
+from tests.simulation.topology_harms import HARMS
+from tests.simulation.topology_scenario import KEYS, Harm, TopologyScenario, is_sound
 
 from statcore.testing.simulation import Simulation, simulate
 from statcore.testing.simulation.valkey import Session
 from statcore.testing.simulation.valkey_cluster import ClusterNode, SimulatedCluster, key_slot
-from tests.simulation.topology_harms import HARMS
-from tests.simulation.topology_scenario import KEYS, Harm, TopologyScenario, is_sound
 
 End: TypeAlias = Callable[[], object]
 _SLOTS: Final = {key.encode(): key_slot(key.encode()) for key in KEYS}

@@ -6,13 +6,13 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Final, TypeAlias
 
 import attrs
+from tests.simulation.topology_harms import HARMS
+from tests.simulation.topology_scenario import KEYS, Harm, TopologyScenario, is_sound
 
 from statcore.testing.simulation import Simulation, simulate
 from statcore.testing.simulation.resp import Failure, Raw, Reply, Words
 from statcore.testing.simulation.valkey_replication import Peer, ReplicatedValkey
 from statcore.testing.simulation.valkey_sentinels import SimulatedSentinel, SimulatedSentinels
-from tests.simulation.topology_harms import HARMS
-from tests.simulation.topology_scenario import KEYS, Harm, TopologyScenario, is_sound
 
 End: TypeAlias = Callable[[], object]
 _BELIEVED_S: Final = 12.0

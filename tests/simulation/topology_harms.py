@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, Final, TypeAlias
 
-from statcore.testing.simulation.valkey_replication import ReplicatedValkey
 from tests.simulation.topology_scenario import Harm, TopologyScenario
+
+from statcore.testing.simulation.valkey_replication import ReplicatedValkey
 
 End: TypeAlias = Callable[[], object]
 

@@ -6,7 +6,7 @@ import asyncio
 from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
 from contextlib import AsyncExitStack, aclosing
-from typing import Any, Final, TypeAlias
+from typing import Any, Final
 
 import attrs
 import msgpack

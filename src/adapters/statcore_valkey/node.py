@@ -187,7 +187,7 @@ class RedisNode:
         service = self.service
         cancellations = _cancellations()
         try:
-            return await self._exchange(b"".join(packed), len(commands), deadline, service)
+            return await self._exchange(b"".join(packed), commands, deadline, service)
         except Exception as error:
             if self._has_lost_cancellation(cancellations):
                 raise CancelledError from None
@@ -197,7 +197,7 @@ class RedisNode:
         self.lifetime.check(service)  # closing cuts connections
         raise from_driver(driver_error, service=self.service, user=self.user)
 
-    async def _exchange(self, packed: bytes, replies: int, deadline: Deadline, service: str) -> list[Any]:
+    async def _exchange(self, packed: bytes, commands: Sequence[Command], deadline: Deadline, service: str) -> list[Any]:
         self.lifetime.check(service)
         deadline.waiting_for = f"one of the {self.pool_size} connections to {service}, all of which are busy"
         cancellations = _cancellations()
@@ -212,7 +212,9 @@ class RedisNode:
                 await connection.send_packed_command(packed)
                 if self._has_lost_cancellation(cancellations):
                     raise CancelledError  # noqa: TRY301 - as a driver would
-                answers = await self._read(connection, replies)
+                answers = await self._read(connection, len(commands))
+                if not self.is_cluster and not _are_whole(commands, answers):
+                    await connection.disconnect(nowait=True)  # the rest of such an answer may come as late as other answers
             except BaseException:
                 # The other answers may still arrive; a later call must not read them as its own.
                 await connection.disconnect(nowait=True)
@@ -309,6 +311,15 @@ def _has_unread(connection: AbstractConnection) -> bool:
 def _reader(connection: AbstractConnection) -> hiredis.Reader | None:
     reader = getattr(getattr(connection, "_parser", None), "_reader", None)
     return reader if isinstance(reader, hiredis.Reader) else None
+
+
+def _are_whole(commands: Sequence[Command], answers: Sequence[Any]) -> bool:
+    """Return whether each answer to MGET has as many values as the command has keys."""
+    return all(
+        type(answer) is list and len(cast("list[object]", answer)) == len(command) - 1
+        for command, answer in zip(commands, answers, strict=True)
+        if command[0] == "MGET"
+    )
 
 
 _UNREAD: Final = object()
