@@ -83,6 +83,7 @@ def _one(*commands: str) -> Script:
         [(0, ("SELECT", "3")), (0, ("SET", "a", "1")), (1, ("GET", "a")), (1, ("DBSIZE",)), (0, ("DBSIZE",))],
         _one("AUTH word", "AUTH default word", "AUTH nobody word", "AUTH a b c", "GET a"),
         _one("CLIENT SETINFO LIB-NAME a", "CLIENT SETNAME me", "CLIENT NONSENSE", "CLIENT", "QUIT"),
+        _one("HSET a f", "HSET a f 1 g", "SET b word", "HSET b f 1", "RPUSH b 1", "INFO nothing", "TIME a", "PING a"),
         _one("CLUSTER SLOTS", "ASKING", "READONLY", "ROLE", "FLUSHALL", "DBSIZE", "HELLO 9"),
     ],
 )
@@ -107,6 +108,81 @@ def test_any_commands_are_answered_as_by_a_real_server(valkey_server: Server, sc
     """Commands by chance on two connections: each reply is the same."""
     script = [(2, ("FLUSHALL",)), *script]
     assert _real(valkey_server, script) == _simulated(script)
+
+
+async def _until_closed(host: str, port: int, content: bytes) -> bytes:
+    reader, writer = await asyncio.open_connection(host, port)
+    try:
+        writer.write(content)
+        return await reader.read()
+    finally:
+        writer.close()
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"PING\r\nSET a 1\r\nGET a\r\nQUIT\r\n",
+        b"\r\n*0\r\n*1\r\n$4\r\nPING\r\n*1\r\n:4\r\nPING\r\n",
+        b"*x\r\n$4\r\nPING\r\n",
+        b"*1\r\n$x\r\nPING\r\n",
+        b"*1\r\n$-1\r\nPING\r\n",
+        b"*99999999999\r\n",
+        b"*2\r\n$4\r\nQUIT\r\n$0\r\n\r\n",
+    ],
+)
+def test_bytes_that_are_no_command_are_answered_as_by_a_real_server(valkey: Server, content: bytes) -> None:
+    """The connection is closed after the error; words in one line are a command, and empty ones are none."""
+
+    async def scenario(simulation: Simulation) -> bytes:
+        SimulatedValkey(simulation.network, "store").start()
+        return await _until_closed("store", 6379, content)
+
+    assert asyncio.run(_until_closed("127.0.0.1", valkey.port, content)) == simulate(scenario, seed=1)
+
+
+def test_a_hung_server_answers_when_it_goes_on() -> None:
+    """It takes connections and commands meanwhile; `heal` ends this and the other faults, and starts it again."""
+
+    async def scenario(simulation: Simulation) -> None:
+        server = SimulatedValkey(simulation.network, "store")
+        server.start()
+        server.hang()
+        replies = asyncio.create_task(_replies("store", 6379, _one("PING", "SET a 1")))
+        await asyncio.sleep(100)
+        assert not replies.done()
+        server.heal()
+        assert ["+PONG", "+OK"] == await replies
+        server.is_loading, server.delay_s = True, 3.0
+        server.crash()
+        with pytest.raises(ConnectionRefusedError):
+            await _replies("store", 6379, _one("PING"))
+        server.heal()
+        assert ["+PONG", b"1"] == await _replies("store", 6379, _one("PING", "GET a"))
+        server.restart(with_data=False)
+        assert ["$-1"] == await _replies("store", 6379, _one("GET a"))
+
+    simulate(scenario, seed=1)
+
+
+def test_a_slow_server_takes_its_time_for_each_command() -> None:
+    """Commands of other connections come between."""
+
+    async def scenario(simulation: Simulation) -> float:
+        server = SimulatedValkey(simulation.network, "store")
+        server.start()
+        server.delay_s = 10.0
+        start_s = server.time_s()
+        reader, writer = await asyncio.open_connection("store", 6379)
+        writer.write(b"PING\r\n" * 3)
+        await reader.readline()
+        assert ["+PONG"] == await _replies("store", 6379, _one("PING"))
+        await reader.readline()
+        await reader.readline()
+        writer.close()
+        return server.time_s() - start_s
+
+    assert 30 == int(simulate(scenario, seed=1))
 
 
 def test_a_user_is_refused_as_by_a_real_server(valkey: Server) -> None:

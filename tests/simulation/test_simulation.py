@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import asyncio
 import random
+import socket
+from contextlib import suppress
+from typing import Any
 
 import pytest
 
-from statcore.testing.simulation import NothingLeftError, Simulation, simulate
+from statcore.testing.simulation import NothingLeftError, Simulation, simulate, simulation_steps
 
 
 async def _echo(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    while data := await reader.read(100):
-        writer.write(data)
+    with suppress(ConnectionError):
+        while data := await reader.read(100):
+            writer.write(data)
     writer.close()
 
 
@@ -166,3 +170,148 @@ def test_pieces_arrive_whole_and_in_order(piece_bytes: int | None) -> None:
 
     for seed in range(20):
         assert bytes(range(200)) == simulate(scenario, seed=seed)
+
+
+def test_a_writer_waits_for_a_slow_reader() -> None:
+    """What has not been read fills the connection, and then the writer pauses."""
+
+    async def pour(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        for _number in range(100):
+            writer.write(bytes(10_000))
+            await writer.drain()
+            poured.append(len(poured))
+        writer.close()
+
+    async def scenario(simulation: Simulation) -> None:
+        await asyncio.start_server(pour, "store", 7)
+        reader, writer = await asyncio.open_connection("store", 7)
+        await asyncio.sleep(10)
+        assert 0 < len(poured) < 100
+        assert 1_000_000 == len(await reader.read())
+        writer.close()
+        assert simulation.network.host("store").connections() == []
+
+    poured: list[int] = []
+    simulate(scenario, seed=1)
+    assert 100 == len(poured)
+
+
+def test_a_closed_server_keeps_its_connections_until_they_are_closed() -> None:
+    """Nobody else connects; the others go on until the server closes them."""
+
+    async def scenario(_: Simulation) -> None:
+        server: Any = await asyncio.start_server(_echo, "store", 7)
+        reader, writer = await asyncio.open_connection("store", 7)
+        assert server.is_serving()
+        server.close()
+        await server.wait_closed()
+        assert not server.is_serving()
+        with pytest.raises(ConnectionRefusedError):
+            await _ask(b"a")
+        writer.write(b"b")
+        assert b"b" == await reader.read(1)
+        server.close_clients()
+        assert b"" == await reader.read()
+        writer.close()
+
+    simulate(scenario, seed=1)
+
+
+def test_names_and_ports_are_those_of_the_network() -> None:
+    """A host exists once it is named, and has each port once; there is no TLS."""
+
+    async def scenario(simulation: Simulation) -> None:
+        with pytest.raises(socket.gaierror):
+            await _ask(b"a")
+        simulation.network.host("store")
+        with pytest.raises(ConnectionRefusedError):
+            await _ask(b"a")
+        await asyncio.start_server(_echo, "store", 7)
+        with pytest.raises(OSError, match="store:7 is taken"):
+            await asyncio.start_server(_echo, "store", 7)
+        with pytest.raises(NotImplementedError):
+            await asyncio.open_connection("store", 7, ssl=True)
+
+    simulate(scenario, seed=1)
+
+
+def test_a_driver_may_resolve_names_and_connect_sockets_itself() -> None:
+    """As aiohttp does: it asks for addresses, connects a socket, and hands it to the loop."""
+
+    async def scenario(_: Simulation) -> bytes:
+        await asyncio.start_server(_echo, "store", 7)
+        loop = asyncio.get_running_loop()
+        ((family, kind, protocol, _name, address),) = await loop.getaddrinfo("store", 7)
+        connected = socket.socket(family, kind, protocol)
+        connected.settimeout(0)
+        await loop.sock_connect(connected, address)
+        reader, writer = await asyncio.open_connection(sock=connected)
+        assert ("store", 7) == writer.get_extra_info("peername")
+        writer.write(b"abc")
+        found = await reader.readexactly(3)
+        writer.close()
+        return found
+
+    assert b"abc" == simulate(scenario, seed=1)
+
+
+def test_an_executor_is_the_loop_itself() -> None:
+    """A function for a thread is called at once, and its error is that of the call."""
+
+    async def scenario(_: Simulation) -> int:
+        with pytest.raises(ZeroDivisionError):
+            await asyncio.to_thread(lambda: 1 // 0)
+        return await asyncio.to_thread(lambda: 1 + 1)
+
+    assert 2 == simulate(scenario, seed=1)
+
+
+def test_a_path_resets_and_lies() -> None:
+    """A share of writes ends in a reset, and what servers send may be changed."""
+
+    async def scenario(simulation: Simulation) -> None:
+        await asyncio.start_server(_echo, "store", 7)
+        path = simulation.network.host("store").path
+        path.lie = bytes.upper
+        assert b"ABC" == await _ask(b"abc")
+        path.reset_share = 1.0
+        with pytest.raises((ConnectionResetError, asyncio.IncompleteReadError)):
+            await _ask(b"abc")
+
+    for seed in range(10):
+        simulate(scenario, seed=seed)
+
+
+def test_an_error_of_the_loop_fails_the_run() -> None:
+    """What asyncio would only log, such as an error of a callback, is an error of the run."""
+
+    async def scenario(_: Simulation) -> None:
+        asyncio.get_running_loop().call_soon(lambda: 1 // 0)
+        await asyncio.sleep(1)
+
+    with pytest.raises(AssertionError, match="ZeroDivisionError"):
+        simulate(scenario, seed=1)
+
+
+def test_steps_go_on_where_they_stopped() -> None:
+    """Time and tasks go on with each step; a step that fails is not followed by the checks of the end."""
+
+    async def later(seconds: float) -> float:
+        await asyncio.sleep(seconds)
+        return asyncio.get_running_loop().time()
+
+    async def begin() -> asyncio.Task[float]:
+        return asyncio.create_task(later(10))
+
+    with simulation_steps(seed=1) as steps:
+        first_s = steps.run(later(0))
+        task = steps.run(begin())
+        assert first_s + 4 == steps.run(later(4))
+        assert not task.done()
+        assert first_s + 11 == steps.run(later(7))
+        assert first_s + 10 == task.result()
+    with pytest.raises(ZeroDivisionError), simulation_steps(seed=1) as steps:  # noqa: PT012 - the block is what is tested
+        steps.run(begin())
+        steps.run(asyncio.to_thread(lambda: 1 // 0))
+    with pytest.raises(AssertionError, match="tasks that are left"), simulation_steps(seed=1) as steps:
+        steps.run(begin())
