@@ -76,8 +76,8 @@ def test_a_simulated_server_keeps_the_promise(
     dataset, backend = right_metrics
 
     async def scenario(simulation: Simulation) -> None:
-        server = SimulatedPrometheus(simulation.network.host("metrics"), backend, simulation.random)
-        await server.start()
+        server = SimulatedPrometheus(simulation.network, "metrics", backend)
+        server.start()
         async with aclosing(PrometheusClient(server.url)) as client:
             await check(client, dataset)
 

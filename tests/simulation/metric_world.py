@@ -42,6 +42,8 @@ LOOKBACK_S: Final = 300
 WINDOW_S: Final = 300
 ATTEMPTS: Final = 3
 """How often a client may send the same request to a server."""
+SETTLE_S: Final = 10.0
+"""How long after the end of a fault calls of before may still hold connections: the deadline of a call."""
 START_S: Final = 5.0
 """How long a server that starts again answers that it is not ready."""
 CREDENTIAL: Final = "reader:not-for-messages"
@@ -252,14 +254,19 @@ class Member:
         self.whole_since_s: float | None = asyncio.get_running_loop().time() - 1_000
         self.faults: list[Fault] = []
         self.complaints: list[str] = []
-        self.server = SimulatedPrometheus(simulation.network.host(name), self, simulation.random)
+        self.server = SimulatedPrometheus(simulation.network, name, self)
         self.server.choose = self._choose
         self._next_scrape_s = wall_s() - HISTORY_S
         self._next_scrape_s += -self._next_scrape_s % SCRAPE_S
         self._is_down = False
         self._ready = asyncio.Event()
+        self._asked: dict[object, tuple[Member, float]] = {}
         self._not_before_s: dict[object, float] = {}
         self._attempts: dict[object, int] = {}
+
+    def join(self, other: Member) -> None:
+        """Let both members know what the other was asked."""
+        other._asked = self._asked
 
     # What the server answers from.
 
@@ -313,13 +320,13 @@ class Member:
             self.whole_since_s = None
             self.server.crash()
 
-    async def start(self, *, with_data: bool = True) -> None:
+    def start(self, *, with_data: bool = True) -> None:
         """Start again, with a gap in the data, or without data; it is not ready for a while."""
         if not with_data:
             self.incarnations[-1].lost_s = asyncio.get_running_loop().time()
             self.incarnations.append(Incarnation())
         self.server.is_starting = True
-        await self.server.start()
+        self.server.start()
         asyncio.get_running_loop().call_later(START_S, self._get_ready)
 
     def _get_ready(self) -> None:
@@ -334,7 +341,7 @@ class Member:
         host.path = Path()
         host.heal()
         if self._is_down and not self.server.is_starting:
-            await self.start()
+            self.start()
         if self._is_down:
             await self._ready.wait()
         if self.whole_since_s is None:
@@ -352,7 +359,7 @@ class Member:
         return answer_rightly
 
     def _check(self, request: ApiRequest) -> None:
-        """Complain about requests without the credential, too many of one call, or before the time that was asked for."""
+        """Complain about requests without the credential, too many of one call, too early, or without a reason."""
         if not request.headers.get("authorization", "").startswith("Basic "):
             self.complaints.append(f"no credential: {request}")
         if (key := _identity(request)) is None:
@@ -360,8 +367,15 @@ class Member:
         self._attempts[key] = self._attempts.get(key, 0) + 1
         if self._attempts[key] > ATTEMPTS:
             self.complaints.append(f"too many attempts: {request}")
-        if asyncio.get_running_loop().time() < self._not_before_s.get(key, 0.0):
+        now_s = asyncio.get_running_loop().time()
+        if now_s < self._not_before_s.get(key, 0.0):
             self.complaints.append(f"earlier than Retry-After says: {request}")
+        if self.whole_since_s is None or self.whole_since_s > now_s - SETTLE_S:
+            return  # the request may have been on its way for long
+        asked, since_s = self._asked.get(key, (self, None))
+        if asked.whole_since_s == since_s:
+            self.complaints.append(f"asked again, although {asked.server.name} was whole: {request}")
+        self._asked[key] = self, self.whole_since_s
 
 
 def _identity(request: ApiRequest) -> object | None:

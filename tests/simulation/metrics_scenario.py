@@ -18,6 +18,7 @@ from tests.simulation.metric_world import (
     KERNELS,
     LOOKBACK_S,
     SERIES,
+    SETTLE_S,
     Allowed,
     Kernel,
     Member,
@@ -43,7 +44,7 @@ from statcore.testing.simulation.prometheus import Behaviour
 from statcore.testing.simulation.prometheus_faults import FAULTS, Redirect, lack_series
 from statcore_prometheus import PrometheusClient, PrometheusOptions
 
-TIMEOUT_S: Final = 10.0
+TIMEOUT_S: Final = SETTLE_S
 FAILBACK_S: Final = 20.0
 CALLERS: Final = 3
 PHASES: Final = 3
@@ -358,7 +359,7 @@ async def disturb(pair: Pair, phases: int) -> None:
     random = pair.simulation.random
     for _ in range(phases):
         sick = random.choice([pair.members[:1], pair.members[1:], pair.members, pair.members])
-        pair.simulation.record(f"trouble for {[member.server.host.name for member in sick]}")
+        pair.simulation.record(f"trouble for {[member.server.name for member in sick]}")
         for member in sick:
             await _trouble(member, random)
         await asyncio.sleep(random.choice([10.0, 30.0, 60.0]))
@@ -378,7 +379,7 @@ async def _trouble(member: Member, random: Random) -> None:
         case 1:
             member.crash()
             await asyncio.sleep(random.choice([1.0, 40.0]))
-            await member.start(with_data=bool(random.getrandbits(1)))
+            member.start(with_data=bool(random.getrandbits(1)))
         case 2:
             member.fall_sick((), 0.0)
             member.server.host.cut()
@@ -397,8 +398,9 @@ async def metrics_scenario(simulation: Simulation) -> None:
     with aiohttp_on_virtual_clock():
         loop = asyncio.get_running_loop()
         members = Member(simulation, _HOSTS[0]), Member(simulation, _HOSTS[1])
+        members[0].join(members[1])
         for member in members:
-            await member.server.start()
+            member.server.start()
         visitors: list[object] = []
 
         def note_visitor(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

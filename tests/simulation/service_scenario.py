@@ -208,7 +208,7 @@ async def running_service(simulation: Simulation, *, inventory: InventoryPort | 
     store.start()
     members = Member(simulation, _HOSTS[0]), Member(simulation, _HOSTS[1])
     for member in members:
-        await member.server.start()
+        member.server.start()
     settings = Settings(
         statistics_url="valkey://store",
         metrics_url=f"http://reader:secret@{_HOSTS[0]}:9090",

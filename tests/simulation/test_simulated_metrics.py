@@ -27,13 +27,11 @@ def test_each_server_of_a_pair_gets_the_pause_that_it_asks_for() -> None:
 
     async def scenario(simulation: Simulation) -> list[list[float]]:
         pauses_s = {"quick": 1, "slow": 5}
-        servers = [
-            SimulatedPrometheus(simulation.network.host(name), MemoryMetrics(), simulation.random) for name in pauses_s
-        ]
+        servers = [SimulatedPrometheus(simulation.network, name, MemoryMetrics()) for name in pauses_s]
         for server, pause_s in zip(servers, pauses_s.values(), strict=True):
             behaviour = TooManyRequests(pause_s)
             server.choose = lambda _, behaviour=behaviour: behaviour  # type: ignore[misc]
-            await server.start()
+            server.start()
         options = PrometheusOptions(timeout_s=12, attempts=20, fallback_urls=[servers[1].url])
         async with aclosing(PrometheusClient(servers[0].url, options=options)) as client:
             with pytest.raises(UnavailableError, match=r"http://quick.*http://slow") as raised:

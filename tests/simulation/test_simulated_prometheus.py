@@ -112,8 +112,8 @@ def real_prometheus(prometheus_holding: Callable[..., AbstractContextManager[Ser
 
 def _simulated(semantics: int) -> list[tuple[int, str, bytes]]:
     async def scenario(simulation: Simulation) -> list[tuple[int, str, bytes]]:
-        server = SimulatedPrometheus(simulation.network.host("metrics"), _memory(semantics), simulation.random)
-        await server.start()
+        server = SimulatedPrometheus(simulation.network, "metrics", _memory(semantics))
+        server.start()
         return await _answers("metrics", server.port)
 
     return simulate(scenario, seed=1)

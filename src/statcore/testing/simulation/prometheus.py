@@ -21,7 +21,7 @@ from statcore.model.time import QueryTimeRange, parse_duration, parse_time
 from statcore.promql.parsing import EvaluationTime, read_query
 from statcore.promql.range_splitting import MAX_POINTS
 from statcore.promql.syntax import Number, Selector
-from statcore.testing.simulation.network import Host
+from statcore.testing.simulation.network import Host, Network
 
 _API: Final = "/api/v1/"
 _JSON: Final = "application/json"
@@ -110,8 +110,8 @@ class Exchange:
     request: ApiRequest
     random: Random
     _right: Callable[[ApiRequest], Awaitable[HttpAnswer]]
-    _reader: asyncio.StreamReader
     _writer: asyncio.StreamWriter
+    _client_left: asyncio.Event
 
     async def right_answer(self) -> HttpAnswer:
         """Return what a server without a fault answers."""
@@ -145,7 +145,7 @@ class Exchange:
 
     async def hang(self) -> NoReturn:
         """Wait until the client goes."""
-        await self._reader.read(1)  # a client sends no second request before it has the answer
+        await self._client_left.wait()
         raise ConnectionAbortedError("the client is gone")
 
     def close(self) -> None:
@@ -171,9 +171,9 @@ class SimulatedPrometheus:
     """A server that answers queries, range queries, series, label values and build information.
 
     Args:
-        host: where it runs.
+        network: the network.
+        name: the host's name.
         backend: evaluates the queries, such as `MemoryMetrics` of the adapter `memory`.
-        random: chooses for behaviours.
         port: where it listens.
 
     Attributes:
@@ -182,27 +182,35 @@ class SimulatedPrometheus:
         requests: every request with its time, oldest first.
     """
 
-    host: Host
+    network: Network
+    name: str
     backend: EvaluatingBackend
-    random: Random
     port: int = 9090
     choose: Callable[[ApiRequest], Behaviour] = attrs.field(init=False, default=lambda _: answer_rightly)
     is_starting: bool = attrs.field(init=False, default=False)
     requests: list[tuple[float, ApiRequest]] = attrs.field(init=False, factory=list[tuple[float, ApiRequest]])
 
     @property
+    def host(self) -> Host:
+        """The machine on which it runs."""
+        return self.network.host(self.name)
+
+    @property
     def url(self) -> str:
         """The address for a client."""
-        return f"http://{self.host.name}:{self.port}"
+        return f"http://{self.name}:{self.port}"
 
-    async def start(self) -> None:
+    def start(self) -> None:
         """Listen."""
-        self.host.network.record(f"{self.host.name}:{self.port} starts")
-        await asyncio.start_server(self._serve, self.host.name, self.port)
+        self.network.record(f"{self.name}:{self.port} starts")
+        self.host.listen(self.port, self._connect)
 
     def crash(self) -> None:
         """End at once: connections are reset, and new ones refused; `start` starts again."""
         self.host.crash()
+
+    def _connect(self) -> asyncio.StreamReaderProtocol:
+        return _Connection(self._serve)
 
     async def right_answer(self, request: ApiRequest) -> HttpAnswer:
         """Return the answer to a request."""
@@ -280,21 +288,40 @@ class SimulatedPrometheus:
             raise _BadParameterError(f'invalid label name: "{label}"') from None
         return sorted({value for values in found for value in values})
 
-    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, client_left: asyncio.Event) -> None:
         """Answer the requests of one connection until an end of it is closed."""
-        record = self.host.network.record
         try:
             while not writer.is_closing():
                 request = await _read_request(reader)
                 self.requests.append((asyncio.get_running_loop().time(), request))
                 behaviour = self.choose(request)
                 name = getattr(behaviour, "__name__", repr(behaviour))
-                record(f"{self.host.name} gets {request.method} {_shown(request)}: {name}")
-                await behaviour(Exchange(request, self.random, self.right_answer, reader, writer))
+                self.network.record(f"{self.name} gets {request.method} {_shown(request)}: {name}")
+                await behaviour(Exchange(request, self.network.random, self.right_answer, writer, client_left))
         except (asyncio.IncompleteReadError, ConnectionError):
             pass  # the client is gone
         finally:
             writer.close()
+
+
+class _Connection(asyncio.StreamReaderProtocol):
+    """A connection with streams, which also tells when the client closes it, whatever has not been read yet."""
+
+    def __init__(
+        self, serve: Callable[[asyncio.StreamReader, asyncio.StreamWriter, asyncio.Event], Awaitable[None]]
+    ) -> None:
+        loop, self._client_left = asyncio.get_running_loop(), asyncio.Event()
+        super().__init__(
+            asyncio.StreamReader(loop=loop), lambda reader, writer: serve(reader, writer, self._client_left), loop=loop
+        )
+
+    def eof_received(self) -> bool | None:
+        self._client_left.set()
+        return super().eof_received()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._client_left.set()
+        super().connection_lost(exc)
 
 
 _BY_FORM: Final = frozenset(["query", "query_range", "series"])
