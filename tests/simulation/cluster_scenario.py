@@ -8,7 +8,7 @@ from typing import Any, Final, TypeAlias
 
 import attrs
 from tests.simulation.topology_harms import HARMS
-from tests.simulation.topology_scenario import KEYS, Harm, TopologyScenario, is_sound
+from tests.simulation.topology_scenario import KEYS, Harm, TopologyScenario, chosen, is_sound
 
 from statcore.testing.simulation import Simulation, simulate
 from statcore.testing.simulation.valkey import Session
@@ -97,7 +97,7 @@ class ClusterScenario(TopologyScenario):
         return (node for node in self.cluster.nodes if node.serves(key))
 
     def is_well(self, key: bytes) -> bool:
-        """Return whether the primary of a key is sound, and the node to which the slot moves; nodes know where others are."""
+        """Return whether the primary of a key is sound, and the node to which its slot moves; all know where others are."""
         slot = _SLOTS[key]
         primary = self.cluster.primary_of(slot)
         is_found = all(
@@ -154,12 +154,16 @@ class ClusterScenario(TopologyScenario):
                 self.note_fail_over(before, now, [key for key in KEYS if _SLOTS[key.encode()] == slot])
 
 
-def run_cluster(seed: int) -> tuple[int, int]:
-    """Run the scenario by a seed, and return how many answers were right, and how many keys had none for a reason."""
+def run_cluster(seed: int, *, harms: Sequence[str] | None = None) -> tuple[int, int]:
+    """Run the scenario by a seed, and return how many answers were right, and how many keys had none for a reason.
+
+    Args:
+        seed: the seed.
+        harms: the names of what happens besides moving slots; None lets the seed choose.
+    """
 
     async def scenario(simulation: Simulation) -> tuple[int, int]:
-        share = simulation.random.choice([0.2, 0.5, 1.0])
-        run = ClusterScenario(simulation, [harm for harm in CLUSTER_HARMS if simulation.random.random() < share])
+        run = ClusterScenario(simulation, chosen(CLUSTER_HARMS, harms, simulation.random))
         await run.run()
         return run.answers, run.failures
 

@@ -7,7 +7,7 @@ from typing import Any, Final, TypeAlias
 
 import attrs
 from tests.simulation.topology_harms import HARMS
-from tests.simulation.topology_scenario import KEYS, Harm, TopologyScenario, is_sound
+from tests.simulation.topology_scenario import KEYS, Harm, TopologyScenario, chosen, is_sound
 
 from statcore.testing.simulation import Simulation, simulate
 from statcore.testing.simulation.resp import Failure, Raw, Reply, Words
@@ -146,7 +146,7 @@ def _nonsense(run: SentinelScenario) -> End:
 
 
 def _lying(run: SentinelScenario, sentinel: SimulatedSentinel, lie: Callable[[Words, Reply], Reply]) -> End:
-    """Let a sentinel lie; while most are away or lie as well, a client may take it for a fail-over, and again at the end."""
+    """Let a sentinel lie; while most are away or lie as well, a client may see fail-overs at the beginning and the end."""
 
     def end() -> None:
         sentinel.tamper = None
@@ -167,12 +167,16 @@ SENTINEL_HARMS: Final = [
 ]
 
 
-def run_sentinels(seed: int) -> tuple[int, int]:
-    """Run the scenario by a seed, and return how many answers were right, and how many keys had none for a reason."""
+def run_sentinels(seed: int, *, harms: Sequence[str] | None = None) -> tuple[int, int]:
+    """Run the scenario by a seed, and return how many answers were right, and how many keys had none for a reason.
+
+    Args:
+        seed: the seed.
+        harms: the names of what happens; None lets the seed choose.
+    """
 
     async def scenario(simulation: Simulation) -> tuple[int, int]:
-        share = simulation.random.choice([0.2, 0.5, 1.0])
-        run = SentinelScenario(simulation, [harm for harm in SENTINEL_HARMS if simulation.random.random() < share])
+        run = SentinelScenario(simulation, chosen(SENTINEL_HARMS, harms, simulation.random))
         await run.run()
         return run.answers, run.failures
 

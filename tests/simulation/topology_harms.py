@@ -7,12 +7,12 @@ from typing import Any, Final, TypeAlias
 
 from tests.simulation.topology_scenario import Harm, TopologyScenario
 
-from statcore.testing.simulation.valkey_replication import ReplicatedValkey
+from statcore.testing.simulation.valkey_replication import Peer, ReplicatedValkey
 
 End: TypeAlias = Callable[[], object]
 
 
-def _server(run: TopologyScenario) -> Any:
+def _server(run: TopologyScenario) -> Peer:
     return run.simulation.random.choice(run.servers())
 
 
@@ -92,8 +92,9 @@ def _no_links(run: TopologyScenario) -> End:
 
 
 def _empty_replicas(run: TopologyScenario) -> End:
-    """Restart the replicas of a server, empty, while it sends no data, and end the server itself."""
-    server = _replicated(run)
+    """Restart the replicas of a primary, empty, while it sends no data, and end the primary itself."""
+    servers = [server for server in run.servers() if isinstance(server, ReplicatedValkey) and any(server.replicas())]
+    server = run.simulation.random.choice(servers) if servers else _replicated(run)
     server.is_withholding = True
     for replica in server.replicas():
         if replica.is_running:
@@ -109,12 +110,16 @@ def _empty_replicas(run: TopologyScenario) -> End:
     return end
 
 
-def _with_path(server: Any, **values: Any) -> End:
-    before = {name: getattr(server.host.path, name) for name in values}
+def _with_path(server: Peer, **values: Any) -> End:
     path = server.host.path
-    for name, value in values.items():
-        setattr(path, name, value)
-    return lambda: [setattr(path, name, value) for name, value in before.items()]
+    before = {name: getattr(path, name) for name in values}
+
+    def change(values: dict[str, Any]) -> None:
+        for name, value in values.items():
+            setattr(path, name, value)
+
+    change(values)
+    return lambda: change(before)
 
 
 def _nothing() -> None:
@@ -123,6 +128,7 @@ def _nothing() -> None:
 
 HARMS: Final = [
     *(Harm(begin) for begin in (_crash, _restart_at_once, _hang, _cut, _apart, _slow_path, _resets, _trickle)),
-    *(Harm(begin) for begin in (_cuts_connections, _slow_process, _lag, _no_links, _empty_replicas)),
+    *(Harm(begin) for begin in (_cuts_connections, _slow_process, _lag, _no_links)),
+    Harm(_empty_replicas, least_s=5.0),
 ]
 """Of any server."""

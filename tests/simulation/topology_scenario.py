@@ -6,12 +6,13 @@ import asyncio
 from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
 from contextlib import AsyncExitStack, aclosing
+from random import Random
 from typing import Any, Final
 
 import attrs
 import msgpack
 
-from statcore.errors import StatcoreError, TimedOutError, UnavailableError
+from statcore.errors import ClosedError, StatcoreError, TimedOutError, UnavailableError
 from statcore.model import MetricValue, Problem, ProblemKind, StatisticsBatch
 from statcore.model.store_keys import KERNEL_TTL_S, metrics_entry
 from statcore.testing.expectations import plain
@@ -43,6 +44,11 @@ class Held:
     def entry(self) -> Any:
         """What a reader decodes."""
         return msgpack.unpackb(self.content)
+
+    @property
+    def written_s(self) -> float:
+        """When it was written."""
+        return (self.expires_s or 0.0) - KERNEL_TTL_S
 
 
 @attrs.frozen
@@ -91,9 +97,11 @@ class Harm:
 
     Args:
         begin: lets it begin, and returns what ends it.
+        least_s: how long it lasts at least.
     """
 
     begin: Callable[[Any], Callable[[], object]]
+    least_s: float = 0.0
 
     @property
     def name(self) -> str:
@@ -171,7 +179,9 @@ class TopologyScenario(ABC):
         self._until_s = self.now_s() + _FAULTY_S
         try:
             async with AsyncExitStack() as stack:
-                readers = [await stack.enter_async_context(aclosing(of.store)) and of for of in self._readers()]
+                readers = list(self._readers())
+                for reader in readers:
+                    await stack.enter_async_context(aclosing(reader.store))
                 sink = ValkeyStatisticsSink.from_url(self.topology.url, options=self._options(timeout_s=4.0))
                 await stack.enter_async_context(aclosing(sink))
                 self.changed(None)
@@ -279,12 +289,15 @@ class TopologyScenario(ABC):
             keys = random.sample(KEYS, random.randint(1, 6))
             first_s, number = self.now_s(), self._next_number()
             entries = {key: {"value": MetricValue(current=number, unit_hint=key)} for key in keys}
+            failure: StatcoreError | None = None
             try:
                 await sink.store_kernel_statistics(entries)
             except StatcoreError as error:
-                self._check_failure("the sink", 4.0, first_s, error)
-                wells = [key for key in keys if not self._was_well(key, first_s, self.now_s())]
-                assert wells, f"the sink had no reason to fail: {error!r}"
+                failure = error
+            if failure is not None:
+                self._check_failure("the sink", 4.0, first_s, failure)
+                troubled = [key for key in keys if not self._was_well(key, first_s, self.now_s())]
+                assert troubled, f"the sink had no reason to fail: {failure!r}"
             else:
                 for key, metrics in entries.items():
                     written = self.ledger.between(key, first_s, self.now_s())
@@ -303,6 +316,22 @@ class TopologyScenario(ABC):
             await self._maybe_cancelled(self._ask(reader, keys))
             await asyncio.sleep(random.choice([0.0, 0.2, 0.8]))
 
+    async def _visitors(self) -> None:
+        """Open a store, and close it while calls go on."""
+        random = self.simulation.random
+        while self.goes_on():
+            await asyncio.sleep(random.uniform(0.5, 4.0))
+            options = self._options(timeout_s=2.0, read_from_replicas=random.random() < 0.5)
+            store = ValkeyStatistics.from_url(self.topology.url, options=options)
+            visitor = Reader("a visitor", store, options)
+            calls = [asyncio.create_task(self._ask(visitor, random.sample(KEYS, 4))) for _ in range(random.randint(1, 3))]
+            await asyncio.wait(calls, timeout=random.choice([0.0, 0.01, 0.4, 2.0]) * random.random())
+            await store.aclose()
+            await asyncio.wait(calls, timeout=_MOMENT_S)
+            assert all(call.done() for call in calls), "a call goes on after its store was closed"
+            for call in calls:
+                call.result()
+
     async def _maybe_cancelled(self, call: Any) -> None:
         """Wait for a call, or cancel it at any moment; then it ends at once."""
         random = self.simulation.random
@@ -318,16 +347,21 @@ class TopologyScenario(ABC):
 
     async def _ask(self, reader: Reader, keys: Sequence[str]) -> None:
         first_s, timeout_s = self.now_s(), reader.options.timeout_s
+        batch: StatisticsBatch | StatcoreError
         try:
             batch = await reader.store.fetch_kernel_statistics(keys)
         except StatcoreError as error:
-            self._check_failure(reader.name, timeout_s, first_s, error)
-            well = [key for key in keys if self._was_well(key, first_s, self.now_s())]
-            assert not well, f"{reader.name} got nothing, from {first_s}, but could have got {well}: {error!r}"
-            self.failures += len(keys)
-            return
+            batch = error
         except Exception as error:
             raise AssertionError(f"{reader.name}: {error!r} is no error of statcore") from error
+        if isinstance(batch, ClosedError) and reader.name == "a visitor":
+            return
+        if isinstance(batch, StatcoreError):
+            self._check_failure(reader.name, timeout_s, first_s, batch)
+            well = [key for key in keys if self._was_well(key, first_s, self.now_s())]
+            assert not well, f"{reader.name} got nothing, from {first_s}, but could have got {well}: {batch!r}"
+            self.failures += len(keys)
+            return
         now_s = self.now_s()
         assert now_s - first_s <= timeout_s + _MOMENT_S, f"{reader.name} took {now_s - first_s} s"
         assert len(batch) == len(keys)
@@ -353,7 +387,12 @@ class TopologyScenario(ABC):
         if reader.options.freshness_s is None:
             return None if (problem, age_s) == (None, None) else shown
         kind = None if problem is None else problem.kind
-        is_right = age_s is not None and any(_is_age(held, age_s, first_s, now_s) for held in found)
+        # The age is read first: an entry that is written meanwhile is younger than its age says, never older.
+        is_right = (
+            age_s is not None
+            and any(_is_age(held, age_s, first_s, now_s) for held in right if held is not None)
+            and any(first_s - held.written_s - _ROUNDING_S <= age_s for held in found)
+        )
         is_stale = age_s is not None and age_s > reader.options.freshness_s
         return None if is_right and kind is (ProblemKind.STALE if is_stale else None) else f"age: {shown}"
 
@@ -402,7 +441,7 @@ class TopologyScenario(ABC):
         self.simulation.record(f"begins: {harm.name}")
         end = harm.begin(self)
         self.changed(None)
-        await asyncio.sleep(random.choice([0.1, 3.0, 12.0]) * random.random())
+        await asyncio.sleep(max(harm.least_s, random.choice([0.1, 3.0, 12.0]) * random.random()))
         end()
         self.changed(None)
         self.simulation.record(f"ends: {harm.name}")
@@ -441,10 +480,18 @@ def is_sound(server: Peer) -> bool:
     )
 
 
+def chosen(harms: Sequence[Harm], names: Sequence[str] | None, random: Random) -> list[Harm]:
+    """Return the harms with these names, or with None some of them by chance."""
+    if names is not None:
+        assert set(names) <= {harm.name for harm in harms}, names
+        return [harm for harm in harms if harm.name in names]
+    share = random.choice([0.2, 0.5, 1.0])
+    return [harm for harm in harms if random.random() < share]
+
+
 async def _coroutine(call: Awaitable[None]) -> None:
     await call
 
 
 def _is_age(held: Held, age_s: float, first_s: float, last_s: float) -> bool:
-    written_s = (held.expires_s or 0.0) - KERNEL_TTL_S
-    return first_s - written_s - _ROUNDING_S <= age_s <= last_s - written_s + _ROUNDING_S
+    return first_s - held.written_s - _ROUNDING_S <= age_s <= last_s - held.written_s + _ROUNDING_S
