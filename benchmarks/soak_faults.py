@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Generator, Iterable, Sequence
 from random import Random
-from typing import Final, TypeAlias
+from typing import Final, TypeAlias, TypeVarTuple
 
 import attrs
 from soak_load import CLUSTER, ENGINE, PAIR, SENTINELS, SERVICE, Load
@@ -13,8 +13,9 @@ from soak_site import MetricServer, Site
 from tests.support.valkey_network import Network
 from tests.support.valkey_nodes import ValkeyNode
 
-Steps: TypeAlias = Callable[[Site, Random], Generator[None]]
-"""Harms servers of a site, yields, and repairs them."""
+_Arguments = TypeVarTuple("_Arguments")
+Steps: TypeAlias = Callable[[Site, Random], Generator[bool]]
+"""Harms servers of a site, yields whether others have taken over so that all can be answered, and repairs them."""
 
 _HOLD_S: Final = (1.0, 3.0)
 _BRIEF_S: Final = (0.2, 0.6)
@@ -33,16 +34,13 @@ class Fault:
         steps: makes and ends it.
         loses: whether another server takes over from a primary: confirmed writes may then be lost, and the primary answers
             old values until it learns of that.
-        is_replaced: whether other servers have taken over when the steps yield, so that everything can be answered before
-            their end.
-        hold_s: how long it lasts, between these bounds.
+        hold_s: how long it lasts, between these bounds, unless others take over.
     """
 
     source: str
     name: str
     steps: Steps
     loses: bool = attrs.field(default=False, kw_only=True)
-    is_replaced: bool = attrs.field(default=False, kw_only=True)
     hold_s: tuple[float, float] = attrs.field(default=_HOLD_S, kw_only=True)
 
     def __str__(self) -> str:
@@ -53,8 +51,7 @@ class Fault:
         """Let it happen and end; return how many seconds after the repair all kinds of read were right."""
         load.begin(self.source, str(self), loses=self.loses)
         steps = self.steps(site, random)
-        next(steps)
-        if self.is_replaced:
+        if next(steps):
             recovered_s = load.healed(self.source)
             _end(steps)
         else:
@@ -65,7 +62,7 @@ class Fault:
         return recovered_s
 
 
-def _end(steps: Generator[None]) -> None:
+def _end(steps: Generator[bool]) -> None:
     for _ in steps:
         raise AssertionError("a fault yields once")
 
@@ -82,87 +79,98 @@ def faults_of(site: Site) -> list[Fault]:
 
 
 def _replace_primary(harm: Callable[[ValkeyNode], None]) -> Steps:
-    def steps(site: Site, random: Random) -> Generator[None]:
+    def steps(site: Site, random: Random) -> Generator[bool]:
         primary = random.choice(site.cluster.primaries)
         harm(primary)
-        site.cluster.wait_until_failed_over(primary)
-        yield
-        site.cluster.heal()
+        yield _has_ended(site.cluster.wait_until_failed_over, primary)
+        _heal_cluster(site)
 
     return steps
 
 
-def _fail_over_cluster(site: Site, random: Random) -> Generator[None]:
-    site.cluster.fail_over(random.choice(site.cluster.primaries))
-    yield
+def _heal_cluster(site: Site) -> None:
+    site.cluster.heal()
+    site.cluster.wait_until_replicated()
 
 
-def _harm_replica(site: Site, random: Random) -> Generator[None]:
+def _has_ended(wait: Callable[[*_Arguments], None], *arguments: *_Arguments) -> bool:
+    """Return whether servers have done by themselves what is waited for; on a busy machine their election may fail."""
+    try:
+        wait(*arguments)
+    except TimeoutError:
+        return False
+    return True
+
+
+def _fail_over_cluster(site: Site, random: Random) -> Generator[bool]:
+    yield _has_ended(site.cluster.fail_over, random.choice(site.cluster.primaries))
+    site.cluster.wait_until_whole()
+
+
+def _harm_replica(site: Site, random: Random) -> Generator[bool]:
     site.cluster.replica_of(random.choice(site.cluster.primaries)).kill()
-    yield
-    site.cluster.heal()
+    yield False
+    _heal_cluster(site)
 
 
-def _stop_primary_briefly(site: Site, random: Random) -> Generator[None]:
+def _stop_primary_briefly(site: Site, random: Random) -> Generator[bool]:
     random.choice(site.cluster.primaries).stop()
-    yield
-    site.cluster.heal()
+    yield False
+    _heal_cluster(site)
 
 
-def _move_slots(site: Site, random: Random) -> Generator[None]:
+def _move_slots(site: Site, random: Random) -> Generator[bool]:
     source, target, *_ = random.sample(site.cluster.primaries, 2)
     site.cluster.move_slots(_MOVED_SLOTS, source, target)
-    yield
+    yield False
     site.cluster.wait_until_whole()
 
 
 def _replace_master(harm: Callable[[ValkeyNode], None]) -> Steps:
-    def steps(site: Site, _: Random) -> Generator[None]:
+    def steps(site: Site, _: Random) -> Generator[bool]:
         primary = site.sentinels.primary
         harm(primary)
-        site.sentinels.wait_until_failed_over(primary)
-        yield
+        yield _has_ended(site.sentinels.wait_until_failed_over, primary)
         site.sentinels.heal()
 
     return steps
 
 
-def _fail_over_sentinels(site: Site, _: Random) -> Generator[None]:
-    site.sentinels.fail_over()
-    yield
+def _fail_over_sentinels(site: Site, _: Random) -> Generator[bool]:
+    yield _has_ended(site.sentinels.fail_over)
     site.sentinels.wait_until_whole()
 
 
-def _kill_sentinel(site: Site, random: Random) -> Generator[None]:
+def _kill_sentinel(site: Site, random: Random) -> Generator[bool]:
     random.choice(site.sentinels.sentinels).kill()
-    yield
+    yield False
     site.sentinels.heal()
 
 
-def _kill_replica_of_master(site: Site, random: Random) -> Generator[None]:
+def _kill_replica_of_master(site: Site, random: Random) -> Generator[bool]:
     random.choice(site.sentinels.replicas).kill()
-    yield
+    yield False
     site.sentinels.heal()
 
 
 def _reset(servers: Callable[[Site, Random], Iterable[tuple[Network, str]]]) -> Steps:
-    def steps(site: Site, random: Random) -> Generator[None]:
+    def steps(site: Site, random: Random) -> Generator[bool]:
         harmed = list(servers(site, random))
         for _ in range(_RESETS):
             for network, owner in harmed:
                 network.cut(owner)
             time.sleep(_RESET_S)
-        yield
+        yield False
 
     return steps
 
 
 def _trickle(servers: Callable[[Site, Random], Iterable[tuple[Network, str]]]) -> Steps:
-    def steps(site: Site, random: Random) -> Generator[None]:
+    def steps(site: Site, random: Random) -> Generator[bool]:
         harmed = list(servers(site, random))
         for network, owner in harmed:
             network.trickle(owner)
-        yield
+        yield False
         for network, owner in harmed:
             network.flow(owner)
 
@@ -204,11 +212,11 @@ def _engine(site: Site, _: Random) -> list[tuple[Network, str]]:
 
 
 def _isolate(servers: Callable[[Site, Random], Iterable[tuple[Network, str]]]) -> Steps:
-    def steps(site: Site, random: Random) -> Generator[None]:
+    def steps(site: Site, random: Random) -> Generator[bool]:
         harmed = list(servers(site, random))
         for network, owner in harmed:
             network.isolate(owner)
-        yield
+        yield False
         for network, owner in harmed:
             network.rejoin(owner)
 
@@ -220,11 +228,11 @@ def _harm_metrics(
     harm: Callable[[MetricServer], None],
     repair: Callable[[MetricServer], None],
 ) -> Steps:
-    def steps(site: Site, random: Random) -> Generator[None]:
+    def steps(site: Site, random: Random) -> Generator[bool]:
         harmed = list(servers(site, random))
         for server in harmed:
             harm(server)
-        yield
+        yield False
         for server in harmed:
             repair(server)
 
@@ -243,33 +251,33 @@ def _only_engine(site: Site, _: Random) -> Sequence[MetricServer]:
     return [] if site.engine is None else [site.engine]
 
 
-def _kill_worker(site: Site, random: Random) -> Generator[None]:
+def _kill_worker(site: Site, random: Random) -> Generator[bool]:
     random.choice(site.service.workers()).kill()
-    yield
+    yield False
 
 
-def _stop_worker(site: Site, random: Random) -> Generator[None]:
+def _stop_worker(site: Site, random: Random) -> Generator[bool]:
     worker = random.choice(site.service.workers())
     worker.suspend()
-    yield
+    yield False
     worker.resume()
 
 
 _FAULTS: Final = (
-    Fault(CLUSTER, "a primary is killed", _replace_primary(ValkeyNode.kill), loses=True, is_replaced=True),
-    Fault(CLUSTER, "a primary is stopped", _replace_primary(ValkeyNode.stop), loses=True, is_replaced=True),
-    Fault(CLUSTER, "a primary is cut off", _replace_primary(ValkeyNode.isolate), loses=True, is_replaced=True),
+    Fault(CLUSTER, "a primary is killed", _replace_primary(ValkeyNode.kill), loses=True),
+    Fault(CLUSTER, "a primary is stopped", _replace_primary(ValkeyNode.stop), loses=True),
+    Fault(CLUSTER, "a primary is cut off", _replace_primary(ValkeyNode.isolate), loses=True),
     # On a busy machine its replica may take over all the same.
     Fault(CLUSTER, "a primary stops briefly", _stop_primary_briefly, loses=True, hold_s=_BRIEF_S),
     Fault(CLUSTER, "a replica is killed", _harm_replica),
-    Fault(CLUSTER, "a replica takes over", _fail_over_cluster, loses=True, is_replaced=True),
+    Fault(CLUSTER, "a replica takes over", _fail_over_cluster, loses=True),
     Fault(CLUSTER, "slots move", _move_slots),
     Fault(CLUSTER, "all connections are reset", _reset(_nodes)),
     Fault(CLUSTER, "answers of a primary trickle", _trickle(_one_primary)),
-    Fault(SENTINELS, "the primary is killed", _replace_master(ValkeyNode.kill), loses=True, is_replaced=True),
-    Fault(SENTINELS, "the primary is stopped", _replace_master(ValkeyNode.stop), loses=True, is_replaced=True),
-    Fault(SENTINELS, "the primary is cut off", _replace_master(ValkeyNode.isolate), loses=True, is_replaced=True),
-    Fault(SENTINELS, "the replica takes over", _fail_over_sentinels, loses=True, is_replaced=True),
+    Fault(SENTINELS, "the primary is killed", _replace_master(ValkeyNode.kill), loses=True),
+    Fault(SENTINELS, "the primary is stopped", _replace_master(ValkeyNode.stop), loses=True),
+    Fault(SENTINELS, "the primary is cut off", _replace_master(ValkeyNode.isolate), loses=True),
+    Fault(SENTINELS, "the replica takes over", _fail_over_sentinels, loses=True),
     Fault(SENTINELS, "the replica is killed", _kill_replica_of_master),
     Fault(SENTINELS, "a sentinel is killed", _kill_sentinel),
     Fault(SENTINELS, "all connections are reset", _reset(_sentinels_and_servers)),

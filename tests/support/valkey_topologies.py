@@ -113,6 +113,15 @@ class ValkeyCluster:
         _wait(taken_over, f"a fail-over of {primary} to {replica}")
         self.wait_until_whole()
 
+    def wait_until_replicated(self) -> None:
+        """Wait until each primary has a well replica with its data; where one has two, one of them changes its primary."""
+
+        def is_replicated() -> bool:
+            replicated = {_primary_port(node) for node in self.well if _is_synced(node)}
+            return replicated >= {primary.announced_port for primary in self.primaries}
+
+        _wait(is_replicated, "a replica of each primary")
+
     def heal(self) -> None:
         """Let every node recover, and wait until the cluster is whole."""
         _heal(self.nodes, self.nodes)
