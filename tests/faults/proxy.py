@@ -26,7 +26,7 @@ class TcpProxy:
         port: where to listen; a free port by default.
         ends_after: after how many bytes of answers a connection ends; None is never.
         delay_s: how long each piece of an answer is kept before it is passed on, in seconds.
-        rewrite: returns what is passed on in place of bytes of an answer, as they arrive; None passes on the bytes themselves.
+        rewrite: returns what is passed on in place of bytes of an answer, as they arrive; None passes them on as they are.
     """
 
     server_port: int

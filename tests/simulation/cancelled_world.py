@@ -100,11 +100,11 @@ class RememberingPrometheus(SimulatedPrometheus):
         return _ANSWERS[question]
 
 
-async def start_prometheus(simulation: Simulation) -> None:
+def start_prometheus(simulation: Simulation) -> None:
     """Start the metric backend."""
     backend = in_memory().metrics
     assert isinstance(backend, MemoryMetrics)
-    await RememberingPrometheus(simulation.network.host("prometheus"), backend, simulation.random).start()
+    RememberingPrometheus(simulation.network, "prometheus", backend).start()
 
 
 def prometheus_options(connections: int, **options: Any) -> PrometheusOptions:
@@ -126,7 +126,7 @@ async def on_servers(
     """
     if url == VALKEY:
         start_valkey(simulation)
-    await start_prometheus(simulation)
+    start_prometheus(simulation)
     store_options = ValkeyOptions(pool_size=connections, **options)
     store = ValkeyStatistics.from_url(url, options=store_options)
     sink = ValkeyStatisticsSink.from_url(url, options=store_options)
