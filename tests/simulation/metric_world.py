@@ -256,6 +256,7 @@ class Member:
         self.complaints: list[str] = []
         self.server = SimulatedPrometheus(simulation.network, name, self)
         self.server.choose = self._choose
+        self.server.host.path = self._usual_path()
         self._next_scrape_s = wall_s() - HISTORY_S
         self._next_scrape_s += -self._next_scrape_s % SCRAPE_S
         self._is_down = False
@@ -338,7 +339,7 @@ class Member:
         """End everything that is wrong, and wait until it is whole."""
         self.sick_with = ()
         host = self.server.host
-        host.path = Path()
+        host.path = self._usual_path()
         host.heal()
         if self._is_down and not self.server.is_starting:
             self.start()
@@ -346,6 +347,10 @@ class Member:
             await self._ready.wait()
         if self.whole_since_s is None:
             self.whole_since_s = asyncio.get_running_loop().time()
+
+    def _usual_path(self) -> Path:
+        """Return a path on which answers arrive in one piece, or in several within a few milliseconds."""
+        return Path(latency_s=(0.0001, self.random.choice([0.001, 0.005])), piece_bytes=self.random.choice([None, 100]))
 
     def _choose(self, request: ApiRequest) -> Behaviour:
         self._check(request)

@@ -50,7 +50,7 @@ CALLERS: Final = 3
 PHASES: Final = 3
 _ROUNDING: Final = 0.01
 _TICK_S: Final = 0.001
-_CANCELLED_SHARE: Final = 0.15
+_CANCELLED_SHARE: Final = 0.2
 _HOSTS: Final = ("metrics-a", "metrics-b")
 _ELSEWHERE: Final = "elsewhere"
 _ERRORS: Final = (UnavailableError, TimedOutError, ProtocolError)
@@ -349,7 +349,7 @@ async def keep_calling(pair: Pair, until_s: float) -> None:
     while asyncio.get_running_loop().time() < until_s:
         client = random.choice(pair.clients)
         call = random.choice(CALLS)(client, random)
-        cancel_after_s = random.choice([0.0, 0.001, 0.01, 0.2, 3.0]) if random.random() < _CANCELLED_SHARE else None
+        cancel_after_s = random.choice([0.0, random.uniform(0, 0.02), 3.0]) if random.random() < _CANCELLED_SHARE else None
         await make_call(pair, call, client, cancel_after_s=cancel_after_s)
         await asyncio.sleep(random.choice([0.0, 2.0, 10.0, 30.0]))
 

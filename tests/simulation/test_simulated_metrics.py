@@ -19,7 +19,7 @@ from statcore.testing.simulation.prometheus_faults import TooManyRequests
 from statcore_memory import MemoryMetrics
 from statcore_prometheus import PrometheusClient, PrometheusOptions
 
-_SEEDS_TO_FIND = 60
+_SEEDS_TO_FIND = 100
 
 
 def test_each_server_of_a_pair_gets_the_pause_that_it_asks_for() -> None:
