@@ -94,7 +94,9 @@ class Network:
         """Reset the connections of clients to a server."""
 
         async def cut() -> None:
-            for writer in self._clients[owner]:
+            for writer in [*self._clients[owner]]:
+                if writer.transport.is_closing():  # its socket may be closed already
+                    continue
                 connection = writer.get_extra_info("socket")
                 connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET_ON_CLOSE)
                 writer.transport.abort()
