@@ -84,13 +84,14 @@ class Client:
     is_strict: bool
 
 
-@attrs.frozen(eq=False)
+@attrs.define(eq=False)
 class Pair:
-    """Two servers, and clients of both."""
+    """Two servers, clients of both, and how many answers were right."""
 
     simulation: Simulation
     members: Sequence[Member]
     clients: Sequence[Client]
+    right: int = attrs.field(default=0, init=False)
 
 
 def random_question(random: Random) -> Question:
@@ -339,6 +340,7 @@ async def make_call(pair: Pair, call: Call, client: Client, *, cancel_after_s: f
         check_error(error, allowed, client, may_be_partial=client.is_strict or call.name == "inventory")
     else:
         call.check(answer, allowed)
+        pair.right += 1
     for member in pair.members:
         assert not member.complaints, member.complaints
 
@@ -393,8 +395,11 @@ async def _trouble(member: Member, random: Random) -> None:
             member.fall_sick(random.sample(faults, k=random.randrange(1, 4)), random.choice([0.3, 1.0]))
 
 
-async def metrics_scenario(simulation: Simulation) -> None:
-    """Let callers read while servers fail; afterwards every call is answered rightly, by the preferred server."""
+async def metrics_scenario(simulation: Simulation) -> int:
+    """Let callers read while servers fail; afterwards every call is answered rightly, by the preferred server.
+
+    Return how many answers were right.
+    """
     with aiohttp_on_virtual_clock():
         loop = asyncio.get_running_loop()
         members = Member(simulation, _HOSTS[0]), Member(simulation, _HOSTS[1])
@@ -434,6 +439,7 @@ async def metrics_scenario(simulation: Simulation) -> None:
                 await client.metrics.aclose()
         assert not visitors, "a redirect was followed"
         elsewhere.close()
+        return pair.right
 
 
 async def _call_until_done(pair: Pair, disturbing: asyncio.Future[None]) -> None:
