@@ -20,8 +20,8 @@ PIP_INSTALL := $(BIN)/pip install --quiet --constraint constraints.txt
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo page test screenshots topologies fuzz matrix lowest compat servers servers-current engines static audit format check \
-	hooks constraints bench scale wheel clean
+.PHONY: help demo page test screenshots topologies long fuzz matrix lowest compat servers servers-current engines static audit format check \
+	hooks constraints bench scale soak wheel clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 17
@@ -39,6 +39,9 @@ screenshots: .venv/.dev ## take the tour of README.md and keep its pictures in d
 
 topologies: .venv/.dev servers ## the tests of clusters and sentinels that take long; ARGS as for pytest
 	@$(BIN)/pytest -m topologies -n0 $(ARGS) tests/faults
+
+long: .venv/.dev servers ## the tests that take minutes; ARGS as for pytest
+	@$(BIN)/pytest -m long -n0 $(ARGS) tests
 
 fuzz: .venv/.fuzz ## fuzz each target for ten minutes; ARGS="--minutes 1 codec" for less, ARGS=--help for more
 	@$(BIN)/python scripts/fuzz.py $(ARGS)
@@ -92,6 +95,9 @@ bench: .venv/.dev $(BUILT_PAGE) servers ## compare the speed with code that user
 
 scale: .venv/.dev servers ## measure how costs grow with kernels: half an hour, 8 GB; ARGS="--most 10000" for a small run
 	@PYTHONPATH=. $(BIN)/python benchmarks/scale.py $(ARGS)
+
+soak: .venv/.dev servers ## read for ten minutes while servers fail, and check each answer; ARGS="--minutes 60 --seed 2"
+	@PYTHONPATH=. $(BIN)/python benchmarks/soak.py $(ARGS)
 
 wheel: .venv/.dev ## build the wheels of statcore and of its plugins into dist/
 	@$(BIN)/pip wheel --quiet --no-deps --wheel-dir dist . plugins/*/

@@ -187,6 +187,11 @@ class Deadline:
         part.failure = None
         return part
 
+    @property
+    def is_over(self) -> bool:
+        """Whether the time is up, so that the block is cancelled or has ended."""
+        return self._timer.expired()
+
     def remaining_s(self) -> float:
         """Return the seconds until the time is up, below zero after it; only inside the block."""
         from asyncio import get_running_loop  # noqa: PLC0415

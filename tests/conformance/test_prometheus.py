@@ -12,11 +12,15 @@ import pytest
 
 from statcore.model import format_sample_value
 from statcore.ports import MetricQuerierPort
+from statcore.testing import metrics
 from statcore.testing.conformance import MetricQuerierConformance
-from statcore.testing.metrics import MetricDataset
+from statcore.testing.metrics import MetricCheck, MetricDataset
 from statcore.testing.metrics.dataset import METRIC, ODD_NUMBERS
 from statcore.testing.metrics.openmetrics import openmetrics_text
 from statcore.testing.servers import Server, free_port
+from statcore.testing.simulation import Simulation, simulate
+from statcore.testing.simulation.prometheus import SimulatedPrometheus
+from statcore_memory import MemoryMetrics
 from statcore_prometheus import PrometheusClient, PrometheusOptions
 
 
@@ -62,3 +66,19 @@ class TestPair(TestPrometheus):
         options = PrometheusOptions(fallback_urls=(self.server.url,))
         async with aclosing(PrometheusClient(f"http://127.0.0.1:{free_port()}", options=options)) as client:
             yield client
+
+
+@pytest.mark.parametrize("check", metrics.CHECKS, ids=lambda check: check.__name__)
+def test_a_simulated_server_keeps_the_promise(
+    check: MetricCheck, right_metrics: tuple[MetricDataset, MemoryMetrics]
+) -> None:
+    """What holds for a real Prometheus holds for the simulated one, through the same client."""
+    dataset, backend = right_metrics
+
+    async def scenario(simulation: Simulation) -> None:
+        server = SimulatedPrometheus(simulation.network, "metrics", backend)
+        server.start()
+        async with aclosing(PrometheusClient(server.url)) as client:
+            await check(client, dataset)
+
+    simulate(scenario, seed=1)

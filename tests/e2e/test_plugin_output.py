@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import pty
@@ -11,7 +12,10 @@ from pathlib import Path
 from typing import Final
 
 import pytest
+from aiohttp import ClientSession
 from tests.e2e.program import ID_1, environment, read_all
+from tests.support.service import serving_in
+from tests.support.tcp import listening
 
 PLUGIN: Final = """
 import ctypes, io, os, subprocess, sys, threading
@@ -46,9 +50,17 @@ WAYS = {
     "thread": write_from_a_thread,
     "close": lambda: sys.stdout.close(),
     "close descriptor": lambda: os.close(1),
+    "close first": lambda: close_first_and_print_later(),
     "replace": lambda: setattr(sys, "stdout", io.TextIOWrapper(sys.stdout.buffer)),
     "silent": lambda: None,
 }
+def close_first_and_print_later():
+    if os.environ.pop("CLOSED", None) is None:
+        os.environ["CLOSED"] = "yes"
+        os.close(1)
+    else:
+        print("printed later")
+
 MOMENT, WAY = os.environ["MOMENT"], os.environ["WAY"]
 
 def at(moment):
@@ -61,7 +73,7 @@ class Store:
         return StatisticsBatch([{"mem": {"current": "1"}} for _ in ids])
     fetch_inference_metrics = fetch_endpoint_statistics = fetch_kernel_statistics
     fetch_replica_statistics = fetch_agent_statistics = fetch_kernel_statistics
-    async def ping(self): pass
+    async def ping(self): at("ping")
     async def aclose(self): at("close")
 
 async def open_store(url, options):
@@ -108,10 +120,10 @@ def site(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def variables(site: Path, moment: str, way: str) -> dict[str, str]:
+def variables(site: Path, moment: str, way: str, **settings: str) -> dict[str, str]:
     """Return the environment of the program."""
     added = {"PYTHONPATH": str(site), "MOMENT": moment, "WAY": way}
-    return environment(statistics_url="loud:", disable_plugins="zeta") | added
+    return environment(statistics_url="loud:", disable_plugins="zeta", **settings) | added
 
 
 def run(site: Path, moment: str, way: str, *arguments: str) -> subprocess.CompletedProcess[str]:
@@ -205,3 +217,53 @@ def test_no_plugin_is_named_where_standard_output_was_closed_beforehand(site: Pa
     )
 
     assert (0, "") == (done.returncode, done.stderr)
+
+
+@pytest.mark.parametrize(
+    ("workers", "moment", "way", "action"),
+    [
+        ("1", "open", "print", "wrote to"),
+        ("1", "open", "replace", "replaced"),
+        ("1", "ping", "close", "closed"),
+        ("2", "open", "replace", "replaced"),
+        ("2", "open", "close descriptor", "closed"),
+        ("2", "ping", "C", "wrote to"),
+        ("2", "ping", "replace", "replaced"),
+    ],
+)
+async def test_the_service_prints_its_url_alone(
+    site: Path, tmp_path: Path, workers: str, moment: str, way: str, action: str
+) -> None:
+    """The URL is there in time, requests are answered, and the log names the plugin."""
+    environ = variables(site, moment, way, metrics_url="http://127.0.0.1:9")
+    with serving_in(tmp_path, environ, "--workers", workers) as service:
+        async with ClientSession(service.url) as client, client.get("/readyz") as response:
+            assert {"statistics", "metrics"} == set((await response.json())["ports"])
+        assert 0 == service.stop()
+        assert service.process.stdout is not None
+        assert "" == service.process.stdout.read()
+        assert f"statcore: {CULPRIT} {action} standard output" in service.log
+        assert "Traceback" not in service.log
+
+
+async def test_no_client_reads_what_a_plugin_writes_in_place_of_standard_output(site: Path, tmp_path: Path) -> None:
+    """The plugin closes the descriptor, the next connection gets its number, and then the plugin prints."""
+
+    async def refuse(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\nConnection: close\r\n\r\n")
+
+    async with listening(refuse) as port:
+        environ = variables(site, "ping", "close first", metrics_url=f"http://127.0.0.1:{port}")
+        with serving_in(tmp_path, environ) as service:
+            async with ClientSession(service.url) as first, ClientSession(service.url) as second:
+
+                async def ready(client: ClientSession) -> str:
+                    async with client.get("/readyz") as response:
+                        return await response.text()
+
+                answer = await ready(first)
+                await second.get("/healthz")
+                while "printed later" not in service.log:
+                    assert answer == await ready(second)
+            assert 0 == service.stop()
+            assert f"statcore: {CULPRIT} closed standard output" in service.log

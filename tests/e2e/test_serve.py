@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import fcntl
 import json
-import os
 import re
 import signal
 import socket
@@ -275,20 +273,6 @@ def test_workers_that_cannot_serve_are_not_kept(output: str | None, no_stores: d
     assert (1 if output else 2) == ended.returncode
     assert ended.stderr.splitlines()[-1].startswith("statcore: ")
     assert "Traceback" not in ended.stderr
-
-
-def test_the_folder_of_workers_is_locked(no_stores: dict[str, str], tmp_path: Path) -> None:
-    """A cleaner of temporary files that locks what it removes, such as systemd-tmpfiles, leaves it."""
-    with serving(tmp_path, "--workers", "2", **no_stores) as service:
-        (folder,) = tmp_path.glob("statcore-serve-*")
-        descriptor = os.open(folder, os.O_RDONLY)
-        try:
-            with pytest.raises(BlockingIOError):
-                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        finally:
-            os.close(descriptor)
-        assert 0 == service.stop()
-        assert not folder.exists()
 
 
 async def test_the_printed_address_answers_whatever_the_given_host_is_called(

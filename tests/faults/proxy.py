@@ -1,11 +1,11 @@
-"""A TCP proxy that holds answers back, cuts them into pieces, or resets connections."""
+"""A TCP proxy that delays, holds back, cuts into pieces and changes answers, loses requests, and ends connections."""
 
 from __future__ import annotations
 
 import asyncio
 import socket
 import struct
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager
 from typing import Final
 
@@ -25,34 +25,54 @@ class TcpProxy:
         piece: answers are passed on in pieces of at most so many bytes.
         port: where to listen; a free port by default.
         ends_after: after how many bytes of answers a connection ends; None is never.
+        delay_s: how long each piece of an answer is kept before it is passed on, in seconds.
+        rewrite: returns what is passed on in place of bytes of an answer, as they arrive; None passes them on as they are.
     """
 
     server_port: int
     piece: int = 65_536
     port: int = 0
     ends_after: int | None = None
+    delay_s: float = 0.0
+    rewrite: Callable[[bytes], bytes] | None = None
     connections: int = attrs.field(default=0, init=False)
     """How many were made so far."""
     held: asyncio.Event = attrs.field(factory=asyncio.Event, init=False)
     """Set when an answer has arrived that is held back."""
-    _open: asyncio.Event = attrs.field(factory=asyncio.Event, init=False)
+    lost: asyncio.Event = attrs.field(factory=asyncio.Event, init=False)
+    """Set when a request has arrived that no server gets."""
+    _passes: int = attrs.field(default=0, init=False)
+    """How many bytes of answers are passed on before the rest is held back."""
+    _is_black_hole: bool = attrs.field(default=False, init=False)
+    _is_open: bool = attrs.field(default=True, init=False)
+    """Whether answers are passed on."""
+    _changed: asyncio.Event = attrs.field(factory=asyncio.Event, init=False)
+    """Set when answers that are held back may be passed on."""
     _clients: set[asyncio.StreamWriter] = attrs.field(factory=set[asyncio.StreamWriter], init=False)
 
     @asynccontextmanager
     async def running(self) -> AsyncGenerator[TcpProxy]:
         """Listen on a free port until the block ends."""
-        self._open.set()
         async with listening(self._pass_on, port=self.port) as self.port:
             yield self
 
-    def hold(self) -> None:
-        """Hold back every answer from now on."""
+    def hold(self, *, after: int = 0) -> None:
+        """Hold back every answer from now on, once `after` more bytes of answers have been passed on."""
         self.held.clear()
-        self._open.clear()
+        self._is_open = False
+        self._passes = after
 
-    def let_go(self) -> None:
-        """Pass on the answers that were held back, and all later ones."""
-        self._open.set()
+    def let_go(self, *, only: int | None = None) -> None:
+        """Pass on the answers that were held back, and all later ones; or `only` so many bytes of them."""
+        self.held.clear()
+        self._is_open = only is None
+        self._passes = only or 0
+        self._changed.set()
+
+    def lose_requests(self, *, lose: bool = True) -> None:
+        """Take every request from now on and pass none of them to the server; with `lose=False`, pass them on again."""
+        self.lost.clear()
+        self._is_black_hole = lose
 
     def cut(self) -> None:
         """Reset every connection."""
@@ -80,22 +100,40 @@ class TcpProxy:
 
     async def _requests(self, reader: asyncio.StreamReader, to_server: asyncio.StreamWriter) -> None:
         while data := await reader.read(65_536):
+            if self._is_black_hole:
+                self.lost.set()
+                continue
             to_server.write(data)
             await to_server.drain()
         raise _EndedError
 
     async def _answers(self, from_server: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        passed = 0
-        while data := await from_server.read(self.piece):
-            passed += len(data)
-            if self.ends_after is not None and passed > self.ends_after:
+        remaining = self.ends_after
+        while data := await from_server.read(65_536):
+            if self.rewrite is not None:
+                data = self.rewrite(data)
+            if remaining is not None:
+                data = data[:remaining]
+                remaining -= len(data)
+            while data:
+                await asyncio.sleep(self.delay_s)
+                await self._pass_piece(data[: self.piece], writer)
+                data = data[self.piece :]
+            if remaining == 0:
                 break
-            if not self._open.is_set():
-                self.held.set()
-                await self._open.wait()
-            writer.write(data)
-            await writer.drain()
         raise _EndedError
+
+    async def _pass_piece(self, piece: bytes, writer: asyncio.StreamWriter) -> None:
+        while piece and not self._is_open:
+            at_once, piece = piece[: self._passes], piece[self._passes :]
+            self._passes -= len(at_once)
+            writer.write(at_once)
+            if piece:
+                self._changed.clear()
+                self.held.set()
+                await self._changed.wait()
+        writer.write(piece)
+        await writer.drain()
 
 
 class _EndedError(Exception):

@@ -194,6 +194,26 @@ async def test_an_answer_without_a_shard_is_never_whole(
             assert (2, False) == (len(complete.series), complete.partial)
 
 
+@pytest.mark.parametrize("order", [1, -1], ids=["partial first", "hung first"])
+async def test_a_member_without_a_shard_and_one_that_hangs(
+    prometheus_federation: Holding, prometheus_holding: Holding, order: int
+) -> None:
+    """The part is the answer; in strict mode the error says what is missing, and not only that the time is up."""
+    with prometheus_federation(shards()) as federation, prometheus_holding(openmetrics_text(shards())) as whole:
+        end(federation.shards[1])
+        urls = [federation.server.url, whole.url][::order]
+        with paused(whole):
+            for strict in (False, True):
+                options = PrometheusOptions(timeout_s=1, strict=strict, fallback_urls=(urls[1],))
+                async with aclosing(PrometheusClient(urls[0], options=options)) as client:
+                    if strict:
+                        with pytest.raises(PartialAnswerError, match="remote_read"):
+                            await client.query(CONTAINER_SERIES, time=TIME)
+                    else:
+                        answer = await client.query(CONTAINER_SERIES, time=TIME)
+                        assert ([0.0], True) == ([sample.value for sample in answer.samples], answer.partial)
+
+
 async def test_a_shard_that_hangs_is_a_timeout_and_no_answer(prometheus_federation: Holding) -> None:
     """The deadline holds, nothing is answered without the shard, and all is right once it goes on."""
     querier = FixedQuerier(CONTAINER_SERIES, group_by=["shard"])

@@ -95,6 +95,16 @@ async def test_an_error_among_many_answers_leaves_none_behind(fake_valkey: Start
         assert ([{}, {}], {}) == (list(batch), dict(batch.problems))
 
 
+@pytest.mark.parametrize("extra", [b"+none\r\n", b"$1\r\n\x80\r\n", b"*2\r\n$1"])
+async def test_more_answers_than_questions_are_a_protocol_error(fake_valkey: StartFake, extra: bytes) -> None:
+    """Any of them may be the answer too many, so none is believed; the next answer is read correctly."""
+    url = await fake_valkey({b"MGET": [GOOD + extra, GOOD]})
+    async with aclosing(ValkeyStatistics.from_url(url)) as store:
+        with pytest.raises(ProtocolError, match="more than"):
+            await store.fetch_kernel_statistics(IDS)
+        assert [{}, {}] == list(await store.fetch_kernel_statistics(IDS))
+
+
 async def test_an_entry_written_while_it_is_looked_at_is_fresh(fake_valkey: StartFake) -> None:
     """The key did not exist when its time to live was read, and did when its value was read."""
     url = await fake_valkey({b"PTTL": [b":-2\r\n"], b"MGET": [GOOD]})
@@ -163,6 +173,15 @@ async def test_an_answer_that_cannot_be_parsed_is_an_error_of_ours(fake_valkey: 
         ):
             with pytest.raises(StatcoreError):
                 await call
+
+
+@pytest.mark.parametrize("answer", [b"*1\r\n$4\r\nnone\r\n", b":1\r\n", b"$-1\r\n"])
+async def test_a_type_that_is_no_type_is_a_protocol_error(fake_valkey: Callable[..., Any], answer: bytes) -> None:
+    """A list, a number or nothing in place of a type says nothing about the key."""
+    url = await fake_valkey({b"MGET": [b"*1\r\n$-1\r\n"], b"EXISTS": [b":1\r\n"], b"TYPE": [answer]})
+    async with aclosing(ValkeyStatistics.from_url(url)) as store:
+        with pytest.raises(ProtocolError, match="not a type"):
+            await store.fetch_kernel_statistics([KERNEL])
 
 
 async def test_a_type_that_is_not_text_costs_its_own_entry_alone(fake_valkey: Callable[..., Any]) -> None:

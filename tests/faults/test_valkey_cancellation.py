@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Awaitable, Callable, Coroutine
 from contextlib import aclosing
 from typing import Any, TypeAlias
+from unittest.mock import AsyncMock
 from uuid import uuid4
 
 import msgpack
@@ -73,6 +74,28 @@ async def test_the_next_caller_of_the_hosts_client_gets_its_own_data(valkey: Ser
         await store.ping()
         await cancel_once_the_answer_is_held(proxy, store.fetch_kernel_statistics(ids[:1]))
         assert msgpack.packb(metrics(1)) == await client.get(ids[1])
+
+
+async def test_a_cancellation_that_the_hosts_client_loses_is_not_lost(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Before Python 3.12, a client with a time-out raises the error of a write that fails as the call is cancelled."""
+    writing = asyncio.Event()
+
+    async def write(*_: object, **__: object) -> None:
+        writing.set()
+        try:
+            await asyncio.Event().wait()
+        except asyncio.CancelledError:
+            raise ConnectionError("the connection was reset") from None
+
+    async with AsyncRedis(host="127.0.0.1", port=1) as client:
+        monkeypatch.setattr(client.connection_pool, "ensure_connection", AsyncMock())
+        monkeypatch.setattr(client.connection_pool.connection_class, "send_packed_command", write)
+        store = ValkeyStatistics.from_clients(client, client)
+        task = asyncio.create_task(store.fetch_kernel_statistics(["k-1"]))
+        await writing.wait()
+        task.cancel()
+        await asyncio.wait([task], timeout=10)
+        assert task.cancelled()
 
 
 async def test_a_cancelled_write_leaves_nothing_for_a_read(valkey: Server, tcp_proxy: StartProxy) -> None:

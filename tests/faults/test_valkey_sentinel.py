@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import aclosing
+from functools import partial
 from pathlib import Path
 from typing import TypeAlias
 
@@ -24,6 +25,7 @@ from statcore_valkey import ValkeyOptions, ValkeyStatistics, ValkeyStatisticsSin
 Harm: TypeAlias = Callable[[ValkeyNode], None]
 SOON = ValkeyOptions(timeout_s=0.5)
 PATIENT = ValkeyOptions(timeout_s=60)
+REPLICAS = ValkeyOptions(timeout_s=60, read_from_replicas=True)
 ENOUGH_S = 30
 """Half the long deadline, and many times the short one, so that a slow machine fails no test."""
 REFUSES_OR_HANGS = [ValkeyNode.kill, ValkeyNode.stop]
@@ -155,8 +157,7 @@ async def test_nil_is_no_data_again_after_a_while(sentinels: ValkeySentinels, mo
 async def test_replicas_answer_where_it_is_set(sentinels: ValkeySentinels) -> None:
     """Reads go to replicas; where one or both do not answer, the others or the primary do, before the deadline."""
     ids = plant(sentinels, 50)
-    options = ValkeyOptions(timeout_s=60, read_from_replicas=True)
-    async with aclosing(ValkeyStatistics.from_url(sentinels.url, options=options)) as store, asyncio.timeout(ENOUGH_S):
+    async with aclosing(ValkeyStatistics.from_url(sentinels.url, options=REPLICAS)) as store, asyncio.timeout(ENOUGH_S):
         sentinels.primary.command("CONFIG", "RESETSTAT")
         assert [metrics(number) for number in range(50)] == list(await store.fetch_kernel_statistics(ids))
         assert not {"cmdstat_get", "cmdstat_mget"} & set(sentinels.primary.command("INFO", "commandstats"))
@@ -164,6 +165,52 @@ async def test_replicas_answer_where_it_is_set(sentinels: ValkeySentinels) -> No
             replica.kill()
             for _ in range(4):
                 assert [metrics(number) for number in range(50)] == list(await store.fetch_kernel_statistics(ids))
+
+
+@pytest.fixture
+def blind_sentinels(sentinels: ValkeySentinels) -> Iterator[ValkeySentinels]:
+    """Sentinels that do not notice when the role of a server changes."""
+    primary, replicas = sentinels.primary, sentinels.replicas
+    for sentinel in sentinels.sentinels:
+        sentinel.command("SENTINEL", "DEBUG", "INFO-PERIOD", 3_600_000)
+    try:
+        yield sentinels
+    finally:
+        primary.command("REPLICAOF", "NO", "ONE")
+        for replica in replicas:
+            replica.command("REPLICAOF", LOOPBACK, primary.announced_port)
+        for sentinel in sentinels.sentinels:
+            sentinel.command("SENTINEL", "DEBUG", "INFO-PERIOD", 200)
+
+
+async def is_missing(server: ValkeyNode, key: str) -> bool:
+    """Tell whether a server does not have a key."""
+    return not await asyncio.to_thread(server.command, "EXISTS", key)
+
+
+async def test_a_replica_that_follows_no_primary_is_not_read(blind_sentinels: ValkeySentinels) -> None:
+    """A server that calls itself a primary has data of its own, though the sentinels list it as a replica."""
+    ids = plant(blind_sentinels, 20)
+    first, second = blind_sentinels.replicas
+    for server in (first, second):
+        server.command("REPLICAOF", "NO", "ONE")
+        server.store(dict.fromkeys(ids, next(iter(payloads(1).values()))))
+    async with aclosing(ValkeyStatistics.from_url(blind_sentinels.url, options=REPLICAS)) as store:
+        for _ in range(4):
+            assert [metrics(number) for number in range(20)] == list(await store.fetch_kernel_statistics(ids))
+
+
+async def test_a_primary_that_follows_another_is_not_read(blind_sentinels: ValkeySentinels) -> None:
+    """The sentinels name a server as the primary that calls itself a replica; keys that it lacks may exist elsewhere."""
+    ids = plant(blind_sentinels, 1)
+    other = blind_sentinels.replicas[0]
+    other.command("REPLICAOF", "NO", "ONE")
+    other.command("FLUSHALL")
+    blind_sentinels.primary.command("REPLICAOF", LOOPBACK, other.announced_port)
+    await until(partial(is_missing, blind_sentinels.primary, ids[0]), "the data of the other server")
+    async with aclosing(ValkeyStatistics.from_url(blind_sentinels.url, options=SOON)) as store:
+        with pytest.raises(UnavailableError, match="role"):
+            await store.fetch_kernel_statistics(ids)
 
 
 @pytest.mark.parametrize("harm", REFUSES_OR_HANGS)

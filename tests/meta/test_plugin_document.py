@@ -181,6 +181,12 @@ def test_the_backend_is_one() -> None:
     assert backend.differences.keys() <= {check.__name__.removeprefix("check_") for check in metrics.CHECKS}
 
 
+def test_the_simulation_runs() -> None:
+    """The adapter reads in pieces, and finds the crashed server unavailable, at each seed."""
+    (source,) = blocks("python", "simulate(scenario")
+    assert {503} == module(source)["statuses"]
+
+
 def test_the_lists_are_whole() -> None:
     """Hooks with their return types, statuses, the version, the deadline."""
     for hook in HOOKS:

@@ -20,8 +20,10 @@ class InstantLoop(asyncio.SelectorEventLoop):
         select = selector.select
 
         def jump(timeout: float | None) -> Any:
-            self._now += timeout or 0
-            return select(timeout if timeout is None else 0)
+            if timeout is None or (ready := select(0)):
+                return select(timeout) if timeout is None else ready
+            self._now += timeout
+            return []
 
         selector.select = jump
 

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from statcore.model import MetricValue, QueryTimeRange
 from statcore.model.inventory import EndpointRecord, KernelRecord, ReplicaRecord
-from statcore.ports.sink import ScrapeSample
+from statcore.ports.sink import ScrapeSample, StatisticsSinkPort
 from statcore.promql.templates import Preset
 from statcore.queriers import LabelMatcher, PercentOfCapacity, QueryStrategy
 from statcore.queriers.container import CONTAINER_METRIC_LABEL, CONTAINER_SERIES, OWNER_LABELS, UNKNOWN_OWNER
@@ -75,26 +75,37 @@ VALUES: Final[dict[str, Sequence[str]]] = {
 async def world(kernels: Iterable[KernelRecord], endpoints: Iterable[EndpointRecord], agents: Iterable[str]) -> Runtime:
     """Return the ports of a cluster that has these objects and no others."""
     store, metrics, inventory = MemoryStatistics(), MemoryMetrics(), MemoryInventory()
-    kernels = list(kernels)
-    for number, kernel in enumerate(KERNELS):
+    kernels, endpoints = list(kernels), list(endpoints)
+    for kernel in KERNELS:
         if kernel in kernels:
             inventory.register_kernel(kernel)
-            await store.store_kernel_statistics({kernel.kernel_id: {"mem": MetricValue(current=str(number))}})
-    for session_id in {kernel.session_id or "" for kernel in kernels}:
-        count = SESSION_IDS.index(session_id)
-        await store.store_session_activity(session_id, requests=count, last_response_ms=count)
     for endpoint in endpoints:
         inventory.register_endpoint(endpoint)
-        await store.store_endpoint_statistics({endpoint.endpoint_id: {"load": {"current": endpoint.endpoint_id}}})
-        for replica in endpoint.replicas:
-            place = endpoint.endpoint_id, replica.replica_id
-            await store.store_replica_statistics({place: {"load": {"current": replica.replica_id}}})
-    for agent_id in agents:
-        await store.store_agent_statistics(agent_id, node={"mem": MetricValue(current=agent_id)}, devices={}, interval_s=5)
+    await fill(store, kernels, endpoints, agents)
     for minute in range(4):
         metrics.append_scrape(samples(kernels, minute), target="agents", time=START + timedelta(minutes=minute))
     repository = StatisticsRepositories.create(store).repository
     return Runtime(statistics=store, repository=repository, metrics=metrics, inventory=inventory)
+
+
+async def fill(
+    sink: StatisticsSinkPort, kernels: Iterable[KernelRecord], endpoints: Iterable[EndpointRecord], agents: Iterable[str]
+) -> None:
+    """Store the statistics of these objects."""
+    kernels = list(kernels)
+    for number, kernel in enumerate(KERNELS):
+        if kernel in kernels:
+            await sink.store_kernel_statistics({kernel.kernel_id: {"mem": MetricValue(current=str(number))}})
+    for session_id in sorted({kernel.session_id or "" for kernel in kernels}):
+        count = SESSION_IDS.index(session_id)
+        await sink.store_session_activity(session_id, requests=count, last_response_ms=count)
+    for endpoint in endpoints:
+        await sink.store_endpoint_statistics({endpoint.endpoint_id: {"load": {"current": endpoint.endpoint_id}}})
+        for replica in endpoint.replicas:
+            place = endpoint.endpoint_id, replica.replica_id
+            await sink.store_replica_statistics({place: {"load": {"current": replica.replica_id}}})
+    for agent_id in agents:
+        await sink.store_agent_statistics(agent_id, node={"mem": MetricValue(current=agent_id)}, devices={}, interval_s=5)
 
 
 def samples(kernels: Iterable[KernelRecord], minute: int) -> list[ScrapeSample]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import signal
 import subprocess
 import sys
-from collections.abc import Generator
+from collections.abc import Generator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
@@ -64,14 +64,31 @@ def serving(folder: Path, *arguments: str, **settings: str) -> Generator[Service
         arguments: more of the command line.
         settings: the settings that it gets as environment variables.
     """
+    with serving_in(folder, environment(**settings), *arguments) as service:
+        yield service
+
+
+@contextmanager
+def serving_in(
+    folder: Path, variables: Mapping[str, str], *arguments: str, stderr: int | None = None, within: Sequence[str] = ()
+) -> Generator[Service]:
+    """Run `statcore serve` as `serving` does, in an environment.
+
+    Args:
+        folder: where its log is written.
+        variables: its environment.
+        arguments: more of the command line.
+        stderr: the descriptor of its log; by default the log is a file in the folder.
+        within: a command line that runs it, such as one that limits what it may use.
+    """
     log_file = folder / "service.log"
     with log_file.open("w") as log:
         process = subprocess.Popen(
-            [sys.executable, "-m", "statcore_cli", "serve", "--port", "0", *arguments],
-            env={**environment(**settings), "TMPDIR": str(folder)},  # what a killed service leaves is removed with it
+            [*within, sys.executable, "-m", "statcore_cli", "serve", "--port", "0", *arguments],
+            env={**variables, "TMPDIR": str(folder)},  # what a killed service leaves is removed with the folder
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
-            stderr=log,
+            stderr=log if stderr is None else stderr,
             text=True,
         )
     assert process.stdout is not None

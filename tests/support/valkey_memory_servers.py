@@ -38,8 +38,10 @@ class Servers:
     Args:
         owners: the right slot map.
         values: what the owner of a key has.
-        faults: what is wrong with a server: "down", "hung", "denied" or "loading".
+        faults: what is wrong with a server: "down", "hung", "denied" or "loading"; a call to a hung one fails once it is
+            down.
         asking: keys that have moved already from their owner to `ELSEWHERE`, which gets their slots later.
+        moving: keys of slots that move, which have not moved yet; replicas do not have them.
         wrong: keys that hold another type than a string.
         refusal: the error of each search for the servers, or None where it finds them.
     """
@@ -48,11 +50,14 @@ class Servers:
     values: Mapping[str, bytes] = attrs.field(factory=dict[str, bytes])
     faults: dict[Address, str] = attrs.field(factory=dict[Address, str])
     asking: frozenset[str] = frozenset()
+    moving: frozenset[str] = frozenset()
     wrong: frozenset[str] = frozenset()
     refusal: StatcoreError | None = None
     received: list[tuple[Address, Command]] = attrs.field(factory=list[tuple[Address, Command]], init=False)
     exchanges: int = attrs.field(default=0, init=False)
     searches: int = attrs.field(default=0, init=False)
+    harmed: asyncio.Event = attrs.field(factory=asyncio.Event, init=False)
+    """Set when the fault of a hung server has changed."""
 
     def keyspace(self, known: SlotMap | None, *, reads_replicas: bool = False) -> Keyspace:
         """Return a keyspace that has a map, perhaps an old one, and finds the right one."""
@@ -92,10 +97,11 @@ class MemoryNode:
         self.servers.exchanges += 1
         await asyncio.sleep(0)
         fault = self.servers.faults.get(self.address)
+        while fault == "hung":
+            await self.servers.harmed.wait()
+            fault = self.servers.faults.get(self.address)
         if fault == "down":
             raise UnavailableError(f"{self.service} is down")
-        if fault == "hung":
-            await asyncio.Event().wait()
         answers: list[Any] = []
         is_asking = False
         for command in commands:
@@ -111,7 +117,8 @@ class MemoryNode:
         owner = self.servers.owners.owner(key)
         assert owner is not None
         if self.address == owner.primary or (self.is_replica and self.address in owner.replicas):
-            if key in self.servers.asking and self.address not in self.servers.faults:
+            has_gone = key in self.servers.asking or (self.is_replica and key in self.servers.moving)
+            if has_gone and self.address not in self.servers.faults:
                 return RedirectError("elsewhere", address=ELSEWHERE, is_ask=True)
         elif not (is_asking and self.address == ELSEWHERE):
             return RedirectError("moved", address=owner.primary, is_ask=False)
@@ -122,7 +129,8 @@ class MemoryNode:
         if key in self.servers.wrong:
             return b"list" if name == "TYPE" else WrongTypeError("not a string")
         if name == "GET":
-            return None if self.is_replica else self.servers.values.get(key)
+            has_come = self.address != ELSEWHERE or key not in self.servers.moving
+            return self.servers.values.get(key) if has_come and not self.is_replica else None
         return b"OK" if name == "SET" else 1
 
     async def aclose(self) -> None:

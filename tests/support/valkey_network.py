@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import socket
+import struct
 import threading
+import weakref
+from collections import defaultdict
 from collections.abc import Coroutine, Generator
 from contextlib import AsyncExitStack, contextmanager
 from typing import Any, Final, TypeVar
@@ -15,6 +19,11 @@ from statcore.testing.servers import LOOPBACK
 
 _T = TypeVar("_T")
 _ANSWER_S: Final = 10.0
+_PIECE: Final = 65_536
+_TRICKLED_PIECE: Final = 64
+_TRICKLE_S: Final = 0.001
+"""The pause after each piece of a trickled answer."""
+_RESET_ON_CLOSE: Final = struct.pack("ii", 1, 0)  # linger, for no time: the peer sees RST instead of an end
 
 
 @attrs.define(eq=False)
@@ -23,23 +32,46 @@ class Network:
 
     A server is known by its source address, such as 127.0.1.1, from which it connects to the others. Bytes from and to an
     isolated server are kept until it rejoins: its peers see what they see when packets are lost, an open connection without
-    an answer.
+    an answer. Clients connect from 127.0.0.1; `cut` and `trickle` are about their connections only.
     """
 
     _loop: asyncio.AbstractEventLoop
     _proxies: AsyncExitStack = attrs.field(factory=AsyncExitStack, init=False)
     _rejoined: dict[str, asyncio.Event] = attrs.field(factory=dict[str, asyncio.Event], init=False)
     """The isolated servers, by source address."""
-    _to_servers: list[asyncio.StreamWriter] = attrs.field(factory=list[asyncio.StreamWriter], init=False)
+    _trickling: set[str] = attrs.field(factory=set[str], init=False)
+    _ports: dict[int, int] = attrs.field(factory=dict[int, int], init=False)
+    """The port of the server behind each proxy, by the proxy's port."""
+    _clients: dict[str, set[asyncio.StreamWriter]] = attrs.field(
+        factory=lambda: defaultdict[str, set[asyncio.StreamWriter]](set), init=False
+    )
+    """The connections of clients, by the source address of the server."""
+    _to_servers: weakref.WeakSet[asyncio.StreamWriter] = attrs.field(
+        factory=weakref.WeakSet[asyncio.StreamWriter], init=False
+    )
 
     def forward(self, port: int, *, owner: str) -> int:
         """Forward connections to a port of the server with this source address; return the port of the proxy."""
 
         async def handle(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
             source: str = writer.get_extra_info("peername")[0]
-            await self._pass_on(reader, writer, port, ends=(owner, source))
+            own_port: int = writer.get_extra_info("sockname")[1]
+            if source != LOOPBACK:
+                await self._pass_on(reader, writer, self._ports[own_port], ends=(owner, source))
+                return
+            self._clients[owner].add(writer)
+            try:
+                await self._pass_on(reader, writer, self._ports[own_port], ends=(owner, source))
+            finally:
+                self._clients[owner].discard(writer)
 
-        return self._run(self._proxies.enter_async_context(listening(handle)))
+        proxy = self._run(self._proxies.enter_async_context(listening(handle)))
+        self._ports[proxy] = port
+        return proxy
+
+    def redirect(self, proxy: int, port: int) -> None:
+        """Forward new connections to the port of a proxy to another port of its server, which has started again."""
+        self._ports[proxy] = port
 
     def isolate(self, owner: str) -> None:
         """Keep all bytes from and to a server from now on."""
@@ -57,6 +89,27 @@ class Network:
                 rejoined.set()
 
         self._run(rejoin())
+
+    def cut(self, owner: str) -> None:
+        """Reset the connections of clients to a server."""
+
+        async def cut() -> None:
+            for writer in [*self._clients[owner]]:
+                if writer.transport.is_closing():  # its socket may be closed already
+                    continue
+                connection = writer.get_extra_info("socket")
+                connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET_ON_CLOSE)
+                writer.transport.abort()
+
+        self._run(cut())
+
+    def trickle(self, owner: str) -> None:
+        """Forward a server's answers to clients in small pieces from now on."""
+        self._trickling.add(owner)
+
+    def flow(self, owner: str) -> None:
+        """Forward a server's answers as they come again."""
+        self._trickling.discard(owner)
 
     def close(self) -> None:
         """End every connection and every proxy."""
@@ -77,11 +130,11 @@ class Network:
     ) -> None:
         try:
             from_server, to_server = await asyncio.open_connection(LOOPBACK, port)
-            self._to_servers.append(to_server)
+            self._to_servers.add(to_server)
             try:
                 copies = [
                     asyncio.create_task(self._copy(reader, to_server, ends)),
-                    asyncio.create_task(self._copy(from_server, writer, ends)),
+                    asyncio.create_task(self._copy(from_server, writer, ends, is_answer=True)),
                 ]
                 try:
                     await asyncio.wait(copies, return_when=asyncio.FIRST_COMPLETED)
@@ -96,11 +149,24 @@ class Network:
         finally:
             writer.close()
 
-    async def _copy(self, source: asyncio.StreamReader, target: asyncio.StreamWriter, ends: tuple[str, str]) -> None:
-        while data := await source.read(65_536):
+    async def _copy(
+        self,
+        source: asyncio.StreamReader,
+        target: asyncio.StreamWriter,
+        ends: tuple[str, str],
+        *,
+        is_answer: bool = False,
+    ) -> None:
+        while data := await source.read(_PIECE):
             for end in ends:
                 if rejoined := self._rejoined.get(end):
                     await rejoined.wait()
+            if is_answer and ends[0] in self._trickling and ends[1] == LOOPBACK:
+                for start in range(0, len(data), _TRICKLED_PIECE):
+                    target.write(data[start : start + _TRICKLED_PIECE])
+                    await target.drain()
+                    await asyncio.sleep(_TRICKLE_S)
+                continue
             target.write(data)
             await target.drain()
 

@@ -21,6 +21,8 @@ MASTER: Final = "mymaster"
 """The name under which the sentinels know the primary."""
 _CHANGE_S: Final = 60.0
 """How long a fail-over, or another change that the servers make by themselves, may take on a busy machine."""
+_MANUAL_S: Final = 6.0
+"""After how long a replica is told again to take over; a server gives up after five seconds."""
 _SLOTS_AT_ONCE: Final = 50
 _KEYS_AT_ONCE: Final = 1_000
 _ROUNDS: Final = 100
@@ -93,6 +95,32 @@ class ValkeyCluster:
         """Wait until every well node knows other owners of the slots of a primary that is not well."""
         _wait(lambda: all(self._has_replaced(node, witness) for witness in self.well), f"a fail-over of {node}")
         self.wait_until_whole()
+
+    def fail_over(self, primary: ValkeyNode) -> None:
+        """Let a replica take over from a primary that is well, without a loss, and wait until it has."""
+        replica = self.replica_of(primary)
+        asked_s = float("-inf")
+
+        def taken_over() -> bool:
+            nonlocal asked_s
+            if replica in self.primaries:
+                return True
+            if time.monotonic() > asked_s + _MANUAL_S:
+                replica.command("CLUSTER", "FAILOVER")
+                asked_s = time.monotonic()
+            return False
+
+        _wait(taken_over, f"a fail-over of {primary} to {replica}")
+        self.wait_until_whole()
+
+    def wait_until_replicated(self) -> None:
+        """Wait until each primary has a well replica with its data; where one has two, one of them changes its primary."""
+
+        def is_replicated() -> bool:
+            replicated = {_primary_port(node) for node in self.well if _is_synced(node)}
+            return replicated >= {primary.announced_port for primary in self.primaries}
+
+        _wait(is_replicated, "a replica of each primary")
 
     def heal(self) -> None:
         """Let every node recover, and wait until the cluster is whole."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Generator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from importlib import import_module
 from typing import Any, Final, NoReturn, cast
 
@@ -123,10 +123,8 @@ def _errors_as_lines() -> Generator[None]:
 
 
 def _fail(message: str, code: int) -> NoReturn:
-    try:
+    with suppress(OSError):  # nobody reads the message; the exit code remains
         click.echo(f"statcore: {printable(' '.join(message.split()))}", err=True)
-    except OSError:  # nobody reads the message; the exit code remains. The buffer must not fail again at exit.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stderr.fileno())
     raise Exit(code)
 
 

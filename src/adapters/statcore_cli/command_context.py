@@ -149,6 +149,7 @@ class CommandContext:
                 origin = registry.statistics_store_origin if table == "statistics" else registry.metric_backend_origin
                 standard_output.blame(origin(scheme))
                 opened = await stack.enter_async_context(opener(settings, self.registry))
+                standard_output.take_back()
             yield opened
 
 

@@ -36,8 +36,9 @@ def exit_at_once(number: int, frame: object) -> None:
 def _run() -> None:
     import logging  # noqa: PLC0415
     from io import TextIOWrapper  # noqa: PLC0415
+    from typing import cast  # noqa: PLC0415
 
-    from statcore_cli.standard_output import guarded  # noqa: PLC0415
+    from statcore_cli.standard_output import guarded, write_errors_at_once  # noqa: PLC0415
 
     for descriptor in (0, 1, 2):
         try:
@@ -47,9 +48,9 @@ def _run() -> None:
     # Python sets a stream to None when it was closed before the start; print() and isatty() fail on None.
     sys.stdout = sys.stdout or os.fdopen(os.open(os.devnull, os.O_WRONLY), "w")
     sys.stderr = sys.stderr or os.fdopen(os.open(os.devnull, os.O_WRONLY), "w")
-    for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, TextIOWrapper):  # characters outside the terminal's encoding are escaped
-            stream.reconfigure(errors="backslashreplace")
+    # Characters outside the terminal's encoding are escaped.
+    cast(TextIOWrapper, sys.stdout).reconfigure(errors="backslashreplace")
+    write_errors_at_once()
     # Answers and errors already contain what adapters log. Only the log reports a plugin that does not load.
     logging.getLogger().setLevel(logging.ERROR)
     logging.getLogger("statcore.plugins").setLevel(logging.WARNING)

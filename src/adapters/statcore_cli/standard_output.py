@@ -2,8 +2,8 @@
 
 `guarded` moves the answer to a duplicate of the descriptor, which no plugin knows. Descriptor 1, used by `os.write`,
 libraries in C and subprocesses, then leads to a file in memory; its content is moved to standard error. `sys.stdout` leads
-to the answer where the program's own code runs, and to descriptor 1 everywhere else: in threads of plugins, and within
-`plugin_code`. On a terminal, descriptor 1 stays the terminal. Text from plugins and servers is made printable before it is
+to the answer where the program's own code runs, and to that file everywhere else: in threads of plugins, and within
+`plugin_code`. On a terminal, both lead to the terminal. Text from plugins and servers is made printable before it is
 shown, so that it cannot steer the terminal.
 """
 
@@ -14,9 +14,9 @@ import sys
 from collections.abc import Generator, Iterable
 from contextlib import contextmanager, suppress
 from contextvars import ContextVar
-from io import TextIOWrapper
+from io import FileIO, TextIOWrapper
 from threading import Event, Lock, Thread
-from typing import TYPE_CHECKING, Any, Final, TextIO, cast
+from typing import TYPE_CHECKING, Any, BinaryIO, Final, TextIO, cast
 
 if TYPE_CHECKING:
     from statcore.plugins import PluginReport  # too slow to import for --help
@@ -56,6 +56,12 @@ def plugin_code() -> Generator[None]:
         _is_answer.reset(before)
         if _guard is not None:
             _guard.take_back()
+
+
+def take_back() -> None:
+    """Undo now that a plugin has replaced or closed standard output: plugin code goes on, and may run for days."""
+    if _guard is not None:
+        _guard.take_back()
 
 
 @contextmanager
@@ -105,6 +111,8 @@ class _Guard:
         self._caught = None if self._answer.isatty() else _file_in_memory()
         if self._caught is not None:
             os.dup2(self._caught, self._descriptor)
+        # Not descriptor 1: if a plugin closes it, the next connection gets its number.
+        self._shown = os.dup(self._descriptor)
         self._plugins = self._open_for_plugins()
         self._lock = Lock()
         self._ended = Event()
@@ -113,6 +121,10 @@ class _Guard:
 
     def __getattr__(self, name: str) -> Any:  # noqa: ANN401 - whatever a stream has
         return getattr(self._answer if _is_answer.get() else self._plugins, name)
+
+    def fileno(self) -> int:
+        """Return the descriptor that code which writes without `sys.stdout` uses."""
+        return self._answer.fileno() if _is_answer.get() else self._descriptor
 
     def take_back(self) -> bool:
         """Become `sys.stdout` again after plugin code, which may have replaced it, and report what it wrote.
@@ -134,9 +146,11 @@ class _Guard:
         """
         with self._lock:
             closed = self._reopen_if_closed()
-            for stream in (self._plugins, sys.__stdout__):
-                with suppress(OSError, ValueError, AttributeError):
-                    cast("TextIO", stream).flush()
+            with suppress(OSError, ValueError):
+                self._plugins.flush()
+            with suppress(OSError, ValueError):
+                if sys.__stdout__ is not None and self._has_descriptor():
+                    sys.__stdout__.flush()
             written, size = b"", 0
             if self._caught is not None:
                 written, size = os.pread(self._caught, _MAX_SHOWN, 0), os.fstat(self._caught).st_size
@@ -166,27 +180,36 @@ class _Guard:
         self.report()
 
     def _open_for_plugins(self) -> TextIO:
-        return TextIOWrapper(open(self._descriptor, "wb", closefd=False), line_buffering=True, **self._style)
+        return TextIOWrapper(open(self._shown, "wb", closefd=False), line_buffering=True, **self._style)
+
+    def _has_descriptor(self) -> bool:
+        """Return whether descriptor 1 is still the plugins', and not a file or connection that was opened since."""
+        return os.path.samestat(os.fstat(self._descriptor), os.fstat(self._shown))
 
     def _reopen_if_closed(self) -> bool:
         """Open the plugins' stream and descriptor again if a plugin closed them, and return whether it did."""
         try:
-            os.fstat(self._descriptor)
+            closed = not self._has_descriptor()  # what has its number now stays open: it may be a client's connection
         except OSError:
-            if self._caught is not None:
-                os.dup2(self._caught, self._descriptor)
-            else:
-                os.dup2(self._answer.fileno(), self._descriptor)
-            self._plugins = self._open_for_plugins()
-            return True
+            os.dup2(self._shown, self._descriptor)
+            closed = True
         if self._plugins.closed:
             self._plugins = self._open_for_plugins()
-            return True
-        return False
+            closed = True
+        return closed
 
     def _keep_reporting(self) -> None:
         while not self._ended.wait(_INTERVAL_S):
             self.report()
+
+
+def write_errors_at_once() -> None:
+    """Let standard error have no buffer: text that a full disk or a closed pipe does not take is lost.
+
+    In a buffer it would fail again at exit, which changes the exit code, and whenever another process is started.
+    """
+    unbuffered = cast("BinaryIO", FileIO(sys.stderr.fileno(), "wb", closefd=False))
+    sys.stderr = TextIOWrapper(unbuffered, sys.stderr.encoding, errors="backslashreplace", write_through=True)
 
 
 def _file_in_memory() -> int:

@@ -82,6 +82,13 @@ class BatchLoader(Generic[_Key]):
         """Forget everything that was loaded."""
         self._batch_of.clear()
 
+    def cancel(self) -> None:
+        """Cancel the reads that have not ended, and everything that waits for them; a later request loads again."""
+        for batch in dict.fromkeys(self._batch_of.values()):
+            if batch.outcomes is None:
+                batch.cancel()
+                batch.task.cancel()
+
     def _place(self, key: _Key) -> tuple[_Batch[_Key], int]:
         known: Any = key if self._identity is None else self._identity(key)
         batch = self._batch_of.get(known)

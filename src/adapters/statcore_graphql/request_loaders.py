@@ -48,6 +48,11 @@ class RequestLoaders:
             message = f"the request asks for more than {self.max_ids} objects and statistics of objects; {advice}"
             raise LimitError(message, limit="ids")
 
+    def cancel(self) -> None:
+        """Cancel the reads that have not ended."""
+        for loader in self.made.values():
+            loader.cancel()
+
 
 class HasLoaders(Protocol):
     """The part of a request's context that keeps its loaders."""

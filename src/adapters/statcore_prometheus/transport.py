@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import copy
+import math
 import ssl
 from collections.abc import Callable, Sequence
 from http import HTTPStatus
@@ -72,6 +73,32 @@ class _ServerStates:
     """When the first server is tried first again, by the clock of the options."""
     get_only: set[int] = attrs.field(factory=set[int])
     """The servers behind a proxy that allows nobody a POST."""
+
+
+@attrs.define
+class _Failures:
+    """What went wrong in the attempts of one call, by the position of the server."""
+
+    newest: dict[int, StatcoreError] = attrs.field(factory=dict[int, StatcoreError])
+    """The newest error of each server that failed."""
+    pauses: dict[int, float] = attrs.field(factory=dict[int, float])
+    """For each server that asked for a pause, the seconds that remain of the deadline when the pause is over."""
+
+    def add(self, position: int, error: StatcoreError, remaining_s: float) -> None:
+        """Keep a server's error, with `remaining_s` of the deadline."""
+        self.newest[position] = error
+        self.pauses.pop(position, None)
+        if isinstance(error, UnavailableError) and error.retry_after_s is not None:
+            self.pauses[position] = remaining_s - error.retry_after_s
+
+    def without_paused(self, positions: Sequence[int], remaining_s: float) -> list[int]:
+        """Return the servers that may be tried with `remaining_s` of the deadline; if none may, the one that soon may."""
+        free = [position for position in positions if remaining_s <= self.pauses.get(position, math.inf)]
+        return free or [max(positions, key=lambda position: self.pauses[position])]
+
+    def shortest_pause_s(self, remaining_s: float) -> float | None:
+        """Return how long the shortest pause goes on."""
+        return max(0.0, remaining_s - max(self.pauses.values())) if self.pauses else None
 
 
 class Transport:
@@ -156,8 +183,9 @@ class Transport:
             ProtocolError: an answer is not one of the Prometheus HTTP API.
             PartialAnswerError: in strict mode, no server gives a complete answer.
         """
+        failures = _Failures()
         return await retry(
-            lambda: self._attempt(request, new_reader, deadline),
+            lambda: self._attempt(request, new_reader, deadline, failures),
             deadline=deadline,
             is_retryable=_is_retryable,
             first_pause_s=_FIRST_PAUSE_S,
@@ -173,33 +201,44 @@ class Transport:
         """
         await self._http_sessions.aclose()
 
-    async def _attempt(self, request: Request, new_reader: Callable[[], Reader[_Answer]], deadline: Deadline) -> _Answer:
-        """Try the server that answered last, then the others; each has an equal share of the remaining time."""
-        failures: list[StatcoreError] = []
+    async def _attempt(
+        self, request: Request, new_reader: Callable[[], Reader[_Answer]], deadline: Deadline, failures: _Failures
+    ) -> _Answer:
+        """Try the server that answered last, then the others; each has an equal share of the remaining time.
+
+        A server that asked for a pause is left out until the pause is over.
+        """
         count = len(self._servers)
         first = self._first_position()
-        for number in range(count):
-            position = (first + number) % count
-            timeout_s = deadline.remaining_s() / (count - number)
-            is_last = number == count - 1
+        order = [(first + number) % count for number in range(count)]
+        order = failures.without_paused(order, deadline.remaining_s())
+        for number, position in enumerate(order, start=1):
+            timeout_s = deadline.remaining_s() / (len(order) + 1 - number)
             server = self._servers[position]
+            late = TimedOutError(f"{server}: no answer within {timeout_s:.3g} s", timeout_s=timeout_s)
             try:
-                if is_last:  # it has all of the remaining time
+                if number == len(order):  # the last server has all of the remaining time
                     answer = await self._try_server(position, request, new_reader, timeout_s)
                 else:
                     async with asyncio.timeout(timeout_s):
                         answer = await self._try_server(position, request, new_reader, timeout_s)
                 self._check_complete(answer, request)
             except TimeoutError:
-                failures.append(TimedOutError(f"{server}: no answer within {timeout_s:.3g} s", timeout_s=timeout_s))
+                failures.add(position, late, deadline.remaining_s())
+            except asyncio.CancelledError:
+                others = [failure for other, failure in failures.newest.items() if other != position]
+                if deadline.is_over and not all(isinstance(failure, TimedOutError) for failure in others):
+                    failures.add(position, late, 0.0)
+                    deadline.failure = _combined(failures, self._servers, remaining_s=0.0)  # says more than "too late"
+                raise
             except StatcoreError as error:
                 if isinstance(error, _FINAL):
                     raise
-                failures.append(error)
+                failures.add(position, error, deadline.remaining_s())
             else:
                 self._note_answer(position)
                 return answer
-        raise _combined(failures, self._servers)
+        raise _combined(failures, self._servers, remaining_s=deadline.remaining_s())
 
     def _first_position(self) -> int:
         """Return the position of the server that answered last; once per `failback_s`, the position of the first server."""
@@ -346,16 +385,16 @@ def _is_retryable(error: StatcoreError) -> bool:
     return error.retryable and not isinstance(error, PartialAnswerError)
 
 
-def _combined(failures: Sequence[StatcoreError], servers: Sequence[Server]) -> StatcoreError:
+def _combined(failures: _Failures, servers: Sequence[Server], *, remaining_s: float) -> StatcoreError:
     """Return one error for the errors of all servers: that of a partial answer, or one that names each server."""
-    partial_answers = [failure for failure in failures if isinstance(failure, PartialAnswerError)]
+    errors = list(failures.newest.values())
+    partial_answers = [error for error in errors if isinstance(error, PartialAnswerError)]
     if partial_answers:
         return partial_answers[0]
-    if len(failures) == 1 or not any(failure.retryable for failure in failures):
-        return failures[0]
-    pauses_s = [failure.retry_after_s for failure in failures if isinstance(failure, UnavailableError)]
+    if len(errors) == 1 or not any(error.retryable for error in errors):
+        return errors[0]
     return UnavailableError(
-        f"no server answers: {'; '.join(map(str, failures))}",
+        f"no server answers: {'; '.join(map(str, errors))}",
         service=", ".join(map(str, servers)),
-        retry_after_s=min((pause_s for pause_s in pauses_s if pause_s is not None), default=None),
+        retry_after_s=failures.shortest_pause_s(remaining_s),
     )

@@ -155,6 +155,8 @@ class ReadValues:
             key = keys[position]
             if isinstance(kind, StatcoreError):
                 values[position] = kind
+            elif type(kind) is not bytes:
+                raise ProtocolError(f"{node.service} answered {type(kind).__name__}, not a type")
             elif kind not in (b"none", b"string"):  # a string was written after the value was read
                 known = kind.decode() if kind in _TYPES else "value of another type"
                 values[position] = WrongTypeError(f"key {key!r} holds a {known}, not a string")

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from typing import Any, Final, Self, TypeAlias, cast
 
 import attrs
 from redis.asyncio import ConnectionPool, Redis, RedisCluster
 from redis.asyncio.sentinel import SentinelConnectionPool
-from redis.exceptions import ConnectionError  # noqa: A004 - redis-py's own
+from redis.exceptions import ConnectionError, ResponseError  # noqa: A004 - redis-py's own
 
 from statcore.concurrency import Deadline
 from statcore.errors import AccessDeniedError, InputError
@@ -164,9 +164,10 @@ def _sentinels(server_url: ServerUrl, settings: dict[str, Any], options: ValkeyO
         return SlotMap.parse_sentinel(*master, *replicas)
 
     async def find(known: SlotMap | None) -> SlotMap:
-        """Return the map of the sentinel that knows the latest fail-over; half of them may know less than this client."""
+        """Return the map of the sentinels that know the latest fail-over; half of them may know less than this client."""
         maps = await first_answers([servers_of(node) for node in nodes.values()])
-        latest = max(maps, key=lambda slots: slots.epoch)
+        primaries = [slots.shards[0].primary for slots in maps]
+        latest = max(maps, key=lambda slots: (slots.epoch, primaries.count(slots.shards[0].primary)))
         if known is not None and latest.epoch < known.epoch and 2 * len(maps) <= len(nodes):
             return known
         return latest
@@ -180,17 +181,21 @@ def _of_sentinels(
     """Return a keyspace on the servers that sentinels know.
 
     A primary that is replaced in good health answers on, as a replica, and after a restart it may be empty. But its
-    connections are cut, so each new connection is used only if the sentinels still name its server.
+    connections are cut, so each new connection is used only if the sentinels still name its server, and if the server
+    itself says that it has this role. A server that has the other role since a restart has other data, or lacks some.
     """
 
     def new_node(address: Address, is_replica: bool) -> RedisNode:  # noqa: FBT001 - `NewNode`
         async def connect(connection: Any) -> None:  # noqa: ANN401 - the driver's
             await connection.on_connect()
-            if not await discovery.confirms(address):
+            is_named = is_replica or await _or_cut(connection, discovery.confirms(address))
+            if not is_named:
                 raise ConnectionError("the sentinels name another master")
+            if await _own_role(connection) == (b"master" if is_replica else b"replica"):
+                raise ConnectionError("its own role is another than the sentinels say")
 
         role = f", {'a replica of' if is_replica else 'the master'} {server_url.master!r} of a sentinel"
-        pool = new_pool(address, settings if is_replica else settings | {"redis_connect_func": connect})
+        pool = new_pool(address, settings | {"redis_connect_func": connect})
         return RedisNode(pool=pool, owned=True, pool_size=options.pool_size, lifetime=lifetime, role=role)
 
     return Keyspace(
@@ -200,6 +205,29 @@ def _of_sentinels(
         lifetime=lifetime,
         reads_replicas=options.read_from_replicas,
     )
+
+
+async def _or_cut(connection: Any, call: Awaitable[bool]) -> bool:  # noqa: ANN401 - the driver's
+    """Return the result of a call; if it is cancelled, cut the connection, which the driver would keep and use."""
+    try:
+        return await call
+    except BaseException:
+        await connection.disconnect(nowait=True)
+        raise
+
+
+async def _own_role(connection: Any) -> object:  # noqa: ANN401 - the driver's
+    """Return what a server says that it is, master or replica; None if it does not say it, as before Redis 6.
+
+    Every user may use HELLO, unlike ROLE and INFO.
+    """
+    await connection.send_command("HELLO", 2)
+    try:
+        answer = await connection.read_response()
+    except ResponseError:
+        return None
+    words = cast("list[Any]", cast("Any", answer)) if isinstance(answer, list) else []
+    return next((value for name, value in zip(words[::2], words[1::2], strict=False) if name == b"role"), None)
 
 
 def _of_client(client: Client, *, name: str, options: ValkeyOptions, lifetime: Lifetime) -> Keyspace:

@@ -86,7 +86,7 @@ class _Part:
 
 @attrs.define(kw_only=True, eq=False)
 class FanOut:
-    """One call of `Keyspace.fan_out`. A server is sick if its last exchange failed.
+    """One call of `Keyspace.fan_out`. A server is sick if its last exchanges failed.
 
     Args:
         keys, work, deadline, is_write: the arguments of the call.
@@ -244,7 +244,8 @@ class FanOut:
                     failure = answer
                 else:
                     outcomes[position] = answer
-        self._is_answered = self._is_answered or len(failed) + sum(map(len, redirects.values())) < len(answers)
+        again = len(failed) + sum(map(len, redirects.values())) + (len(missing) if part.is_replica else 0)
+        self._is_answered = self._is_answered or again < len(answers)
         if missing:
             await self._note_missing(part, missing)
         if failure is not None:
@@ -268,9 +269,10 @@ class FanOut:
     def _retry(self, part: _Part, positions: Sequence[int], error: StatcoreError) -> None:
         """Search for the servers of keys that failed, and retry after a pause; a server that answers no key is sick.
 
-        Nothing is retried once the search is refused, since the keys stay at a server that fails.
+        One failure of a primary may be that of an old connection. A new one may need the time of a search. Nothing is
+        retried once the search is refused, since the keys stay at a server that fails.
         """
-        if len(positions) == len(part.positions):
+        if len(positions) == len(part.positions) and (part.attempts or part.is_replica):
             self._mark_sick(part.address)
         refusal = self.discovery.refusal if part.attempts else None  # of a search that ended after the keys had failed
         if refusal is not None:
@@ -294,6 +296,9 @@ class FanOut:
             return
         if part.address and not address.host:
             address = Address(part.address.host, address.port)
+        if part.is_replica and is_ask:  # the replica does not have the keys, but the primary may have them
+            await self._start(attrs.evolve(part, positions=positions, redirects=part.redirects + 1))
+            return
         again = attrs.evolve(part, positions=positions, redirects=part.redirects + 1, is_ask=is_ask, is_replica=False)
         primaries = [shard.primary for shard in (await self.discovery.current()).shards]
         if is_ask:
@@ -350,14 +355,15 @@ class FanOut:
         """Return how long to wait for the next answer, in seconds; zero or less to end with the outcomes so far."""
         if self.is_write or not self._is_answered:
             return _LOOK_S  # the deadline ends the call
+        until_end_s = min(_LOOK_S, self.deadline.remaining_s() - self._reserve_s)
         if any(not self._is_sick(part.address) and part.attempts < _FAILURES for part in self._parts.values()):
             self._alone_s = None
-            return min(_LOOK_S, self.deadline.remaining_s() - self._reserve_s)
+            return until_end_s
         now_s = asyncio.get_running_loop().time()
         if self._alone_s is None:
             self._alone_s = now_s
         # A server that is not sick any more may need as long as all others.
-        return min(_LOOK_S, self._alone_s + max(GRACE_S, self._alone_s - self._started_s) - now_s)
+        return min(until_end_s, self._alone_s + max(GRACE_S, self._alone_s - self._started_s) - now_s)
 
     def _age_s(self, part: _Part) -> float:
         return asyncio.get_running_loop().time() - part.started_s

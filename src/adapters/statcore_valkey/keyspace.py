@@ -41,7 +41,7 @@ class Keyspace:
         judge: returns the outcomes for answers of the `only_node` and its address for messages; None takes the answers.
 
     Attributes:
-        sick: the servers whose last exchange failed, and when it failed, on the clock of the event loop.
+        sick: the servers whose last exchanges failed, and when, on the clock of the event loop.
     """
 
     name: str
@@ -118,7 +118,7 @@ class Keyspace:
 
         async def find(known: SlotMap | None) -> SlotMap:
             """Return the map that most nodes tell; a node that has just joined knows few slots."""
-            everywhere = [*{*start, *(known.addresses if known else ())}]
+            everywhere = sorted({*start, *(known.addresses if known else ())})
             addresses = sample(everywhere, min(len(everywhere), _MOST_SEARCHED))
             searches = [slots_of(keyspace.node(address), address.host) for address in addresses]
             searches += [slots_of(any_server, "")] if any_server is not None else []

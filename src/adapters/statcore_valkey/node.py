@@ -18,7 +18,7 @@ from redis.asyncio.sentinel import SentinelConnectionPool
 from redis.exceptions import ConnectionError, RedisError, ResponseError  # noqa: A004 - redis-py's own
 
 from statcore.concurrency import ITEMS_PER_TURN, Deadline, give_way, limiter
-from statcore.errors import InputError, StatcoreError
+from statcore.errors import InputError, ProtocolError, StatcoreError
 from statcore_connection.lifetime import Lifetime
 from statcore_valkey.error_mapping import from_driver
 from statcore_valkey.server import PasswordFile
@@ -185,19 +185,22 @@ class RedisNode:
         except TypeError:
             raise not_text() from None
         service = self.service
+        cancellations = _cancellations()
         try:
-            return await self._exchange(b"".join(packed), len(commands), deadline, service)
-        except StatcoreError:
-            raise
-        except Exception as error:  # noqa: BLE001 - no closed list of what a driver raises would be complete
+            return await self._exchange(b"".join(packed), commands, deadline, service)
+        except Exception as error:
+            if self._has_lost_cancellation(cancellations):
+                raise CancelledError from None
+            if isinstance(error, StatcoreError):
+                raise
             driver_error = error
         self.lifetime.check(service)  # closing cuts connections
         raise from_driver(driver_error, service=self.service, user=self.user)
 
-    async def _exchange(self, packed: bytes, replies: int, deadline: Deadline, service: str) -> list[Any]:
+    async def _exchange(self, packed: bytes, commands: Sequence[Command], deadline: Deadline, service: str) -> list[Any]:
         self.lifetime.check(service)
         deadline.waiting_for = f"one of the {self.pool_size} connections to {service}, all of which are busy"
-        cancellations = 0 if self.owned else _cancellations()
+        cancellations = _cancellations()
         async with self._slots:
             self.lifetime.check(service)
             deadline.waiting_for = f"a connection to {service}"
@@ -207,9 +210,11 @@ class RedisNode:
             try:
                 self.lifetime.check(service)  # the store may have been closed while this call waited
                 await connection.send_packed_command(packed)
-                if not self.owned and _cancellations() > cancellations:
-                    raise CancelledError  # noqa: TRY301 - a client with time-outs of its own may lose a cancellation
-                answers = await self._read(connection, replies)
+                if self._has_lost_cancellation(cancellations):
+                    raise CancelledError  # noqa: TRY301 - as a driver would
+                answers = await self._read(connection, len(commands))
+                if not self.is_cluster and not _are_whole(commands, answers):
+                    await connection.disconnect(nowait=True)  # the rest of such an answer may come as late as other answers
             except BaseException:
                 # The other answers may still arrive; a later call must not read them as its own.
                 await connection.disconnect(nowait=True)
@@ -217,6 +222,14 @@ class RedisNode:
             finally:
                 await self._release(connection)
         return answers
+
+    def _has_lost_cancellation(self, before: int) -> bool:
+        """Return whether the running task has been cancelled since it had been `before` times.
+
+        A client with time-outs of its own may lose a cancellation: before Python 3.12, `asyncio.wait_for` returns or raises
+        instead what a write has just returned or raised.
+        """
+        return not self.owned and _cancellations() > before
 
     async def _read(self, connection: AbstractConnection, replies: int) -> list[Any]:
         answers: list[Any] = []
@@ -234,6 +247,10 @@ class RedisNode:
             # Replies that have arrived are read without waiting; a few replies are large.
             if number < replies and (replies < ITEMS_PER_TURN or number % ITEMS_PER_TURN == 0):
                 await give_way()
+        if self.owned and _has_unread(connection):
+            raise ProtocolError(
+                f"{self.service} answered more than it was asked; any of its answers may be the one too many"
+            )
         return answers
 
     def _checked(self, answer: object) -> object:
@@ -281,8 +298,28 @@ async def close_all(nodes: Sequence[Node]) -> None:
 
 def _parsed_replies(connection: AbstractConnection) -> Callable[[], object]:
     """Return a function that returns the next reply that has arrived, or a plain `object` if none has."""
+    reader = _reader(connection)
+    return _nothing_arrived if reader is None else partial(reader.gets, False)  # noqa: FBT003 - to decode
+
+
+def _has_unread(connection: AbstractConnection) -> bool:
+    """Return whether bytes have arrived that belong to no reply that was read."""
+    reader = _reader(connection)
+    return reader is not None and reader.has_data()
+
+
+def _reader(connection: AbstractConnection) -> hiredis.Reader | None:
     reader = getattr(getattr(connection, "_parser", None), "_reader", None)
-    return partial(reader.gets, False) if isinstance(reader, hiredis.Reader) else _nothing_arrived  # noqa: FBT003 - to decode
+    return reader if isinstance(reader, hiredis.Reader) else None
+
+
+def _are_whole(commands: Sequence[Command], answers: Sequence[Any]) -> bool:
+    """Return whether each answer to MGET has as many values as the command has keys."""
+    return all(
+        type(answer) is list and len(cast("list[object]", answer)) == len(command) - 1
+        for command, answer in zip(commands, answers, strict=True)
+        if command[0] == "MGET"
+    )
 
 
 _UNREAD: Final = object()

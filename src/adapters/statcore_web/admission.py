@@ -1,25 +1,22 @@
 """Admission: how many requests of a token run at once and come in a second, counted over all workers of the service.
 
 Each token has a row of numbers: its bucket of requests, and how many of its requests each worker runs. A service of several
-processes keeps the rows in files of a folder. A lock on a file ends with the process that holds it, so a worker that is
-killed stops no other.
+processes keeps the rows in memory that they share.
 """
 
 from __future__ import annotations
 
-import fcntl
-import os
 from array import array
 from collections.abc import Callable, Generator
 from contextlib import AbstractContextManager, contextmanager
 from math import ceil
-from pathlib import Path
 from time import monotonic
 from typing import Final, Protocol
 
 import attrs
 
 from statcore_web.refusal import RefusedError
+from statcore_web.shared_numbers import SharedNumbers
 from statcore_web.tokens import Token
 
 _ANONYMOUS: Final = ".anonymous"
@@ -30,7 +27,6 @@ _FILLED_AT: Final = 1
 """The place of the time when the bucket was filled, in seconds; 0 in a new row, so that its bucket becomes full."""
 _WORKERS: Final = 2
 """The place of the first worker's number of running requests."""
-_BYTES: Final = array("d").itemsize
 
 
 class AdmissionRows(Protocol):
@@ -41,7 +37,7 @@ class AdmissionRows(Protocol):
         """The number of this worker, from 0."""
         ...
 
-    def changing(self, name: str, /) -> AbstractContextManager[array[float]]:
+    def changing(self, name: str, /) -> AbstractContextManager[memoryview[float]]:
         """Yield the row of a token; nothing else reads or changes the row until the block ends."""
         ...
 
@@ -51,46 +47,39 @@ class LocalRows:
     """The rows of a service of one process."""
 
     worker: int = attrs.field(default=0, init=False)
-    _rows: dict[str, array[float]] = attrs.field(factory=dict[str, "array[float]"], init=False)
+    _rows: dict[str, memoryview[float]] = attrs.field(factory=dict[str, "memoryview[float]"], init=False)
 
     @contextmanager
-    def changing(self, name: str, /) -> Generator[array[float]]:
+    def changing(self, name: str, /) -> Generator[memoryview[float]]:
         """Yield the row of a token."""
-        yield self._rows.setdefault(name, array("d", bytes(_BYTES * (_WORKERS + 1))))
+        yield self._rows.setdefault(name, memoryview(array("d", [0.0] * (_WORKERS + 1))))
 
 
 @attrs.frozen(eq=False)
 class SharedRows:
-    """The rows of a service of several processes, one file for each token.
+    """The rows of a service of several processes.
 
     Args:
-        folder: the folder of the files, which all workers use.
+        numbers: memory that all workers share; `SharedRows.memory` makes it.
         worker: the number of this worker, from 0.
-        workers: how many workers there are.
     """
 
-    folder: Path
+    numbers: SharedNumbers
     worker: int
-    workers: int
 
-    @contextmanager
-    def changing(self, name: str, /) -> Generator[array[float]]:
+    @staticmethod
+    def memory(workers: int) -> SharedNumbers:
+        """Return memory for the rows of a number of workers."""
+        return SharedNumbers(_WORKERS + workers)
+
+    def changing(self, name: str, /) -> AbstractContextManager[memoryview[float]]:
         """Yield the row of a token; the other workers wait until the block ends."""
-        # No file stays open: there may be more tokens than a process may have open files.
-        file = os.open(self.folder / name, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-        try:
-            fcntl.lockf(file, fcntl.LOCK_EX)
-            size = _BYTES * (_WORKERS + self.workers)
-            row = array("d", os.pread(file, size, 0).ljust(size, b"\0"))  # shorter if it is new, or if the disk was full
-            yield row
-            os.pwrite(file, row.tobytes(), 0)
-        finally:
-            os.close(file)  # ends the lock
+        return self.numbers.changing(name)
 
     def forget_requests(self) -> None:
         """Remove the running requests of this worker, which has ended, from all rows; for the parent of the workers."""
-        for path in self.folder.iterdir():
-            with self.changing(path.name) as row:
+        for name in self.numbers.names():
+            with self.changing(name) as row:
                 row[_WORKERS + self.worker] = 0
 
 
@@ -132,7 +121,7 @@ class Admission:
             with self.rows.changing(name) as row:
                 row[running] -= 1
 
-    def _take(self, row: array[float], rate: float) -> None:
+    def _take(self, row: memoryview[float], rate: float) -> None:
         """Take a request out of a bucket, which is refilled at its rate, up to the requests of a second."""
         now, most = self.clock(), max(rate, 1.0)
         level = min(most, row[_LEVEL] + (now - row[_FILLED_AT]) * rate) if row[_FILLED_AT] else most

@@ -26,7 +26,7 @@ from statcore_graphql.schema import Query, build_schema, encode_response
 from statcore_web.admission import Admission, AdmissionRows, LocalRows
 from statcore_web.browsers import BrowserRules
 from statcore_web.graphql_view import GraphQLView
-from statcore_web.limits import Limits
+from statcore_web.limits import Limits, request_ends_with
 from statcore_web.logs import request_context
 from statcore_web.observation import METRICS_CONTENT_TYPE, Observation
 from statcore_web.page import Page
@@ -219,8 +219,9 @@ class _Service:
         with self.admission.admit(token):
             scope = Scope.everything() if token is None else token.scope
             try:
-                async with Deadline(self.limits.request_s, waiting_for="the answer to a request"):
-                    return await self.view.answer(request, scope)
+                async with Deadline(self.limits.request_s, waiting_for="the answer to a request") as deadline:
+                    with request_ends_with(deadline):
+                        return await self.view.answer(request, scope)
             except TimedOutError:
                 message = f"the request took longer than {self.limits.request_s:g} s; query less at a time"
                 raise RefusedError(504, "TimedOutError", message, limit="request_s") from None

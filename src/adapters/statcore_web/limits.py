@@ -2,17 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any, Final, Self
+from collections.abc import Awaitable, Generator, Mapping
+from contextlib import contextmanager
+from contextvars import ContextVar
+from typing import Any, Final, Self, TypeVar
 
 import attrs
 
+from statcore.concurrency import Deadline
 from statcore.model.validation import check_count, check_seconds, check_whole_number, from_settings
 from statcore.promql import MAX_POINTS
 from statcore_graphql.request_loaders import MAX_IDS
 from statcore_graphql.schema.limits import MAX_ALIASES, MAX_DEPTH, MAX_TOKENS
 
+_T = TypeVar("_T")
+
 _MIB: Final = 1024 * 1024
+_request: Final[ContextVar[Deadline | None]] = ContextVar("statcore_request", default=None)
+_REST_SHARE: Final = 0.05
+"""The share of the remaining time of a request that a call of a port leaves for the answer."""
 
 
 @attrs.frozen(kw_only=True)
@@ -29,7 +37,9 @@ class Limits:
         ids: how many objects and ids a query may list and load, counted together.
         points: how many points each series of an answer may have.
         concurrent_requests: how many requests of one token, or of all callers without one, may run at once.
-        request_s: how long a request may take, in seconds.
+        request_s: how long a request may take, its body included, in seconds. A call of the store or the metric backend
+            ends shortly before, so that one that hangs costs only the fields that need it. In `statcore serve`, a client
+            must also read 64 KiB a second of a response that waits for it, measured over this time.
 
     Raises:
         InputError: a limit cannot be used; the message names it.
@@ -53,3 +63,26 @@ class Limits:
             InputError: a setting that is not known, or a value that cannot be used; the message names it.
         """
         return from_settings(cls, settings, adapter="limits")
+
+
+@contextmanager
+def request_ends_with(deadline: Deadline) -> Generator[None]:
+    """Let `within_request` know within the block when the request ends."""
+    before = _request.set(deadline)
+    try:
+        yield
+    finally:
+        _request.reset(before)
+
+
+async def within_request(call: Awaitable[_T], *, port: str) -> _T:
+    """Return the result of a call of a port, which has to end shortly before the request that makes it.
+
+    Raises:
+        TimedOutError: it did not.
+    """
+    request = _request.get()
+    if request is None:
+        return await call
+    async with Deadline(request.remaining_s() * (1 - _REST_SHARE), waiting_for=f"{port} to answer"):
+        return await call

@@ -9,6 +9,7 @@ import json
 import logging
 import re
 import secrets
+import sys
 from collections.abc import Generator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -42,11 +43,13 @@ def request_context(headers: Mapping[str, str]) -> Generator[str]:
 def log_handler(stream: TextIO, *, format: Literal["json", "text"] = "text") -> logging.Handler:  # noqa: A002
     """Return a handler that writes each record in one line, with the id and the trace of its request.
 
+    While a line cannot be written, because the disk is full or nobody reads the pipe, nothing else happens.
+
     Args:
         stream: where to.
         format: `json` for an object in a line, or `text`.
     """
-    handler = logging.StreamHandler(stream)
+    handler = _Lines(stream)
     handler.setFormatter(_JsonLines() if format == "json" else _TextLines())
     return handler
 
@@ -56,6 +59,12 @@ def _values(record: logging.LogRecord) -> dict[str, Any]:
     values: dict[str, Any] = {"request_id": _request_id.get(), "trace_id": trace_id()}
     values |= {name: getattr(record, name, None) for name in _FIELDS}
     return {name: value for name, value in values.items() if value is not None}
+
+
+class _Lines(logging.StreamHandler[TextIO]):
+    def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802 - logging's name
+        if not isinstance(sys.exc_info()[1], OSError):
+            super().handleError(record)  # a fault of the code that logs; it is printed with a traceback
 
 
 class _JsonLines(logging.Formatter):

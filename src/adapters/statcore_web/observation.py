@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import inspect
 import os
-from collections.abc import AsyncGenerator, Awaitable, Callable, Generator, Sized
+from collections.abc import AsyncGenerator, Awaitable, Callable, Generator, Mapping, Sized
 from contextlib import asynccontextmanager, contextmanager
 from time import perf_counter
 from typing import Any, Final, TypeVar, cast
@@ -25,6 +25,8 @@ from statcore.runtime import Runtime
 from statcore.statistics import StatisticsRepository, StatisticsStatefulSource
 from statcore.statistics.live_stat import KernelLiveStatService
 from statcore.statistics.series_inventory import SeriesInventory
+from statcore_web.limits import within_request
+from statcore_web.shared_metrics import used_here
 
 METRICS_CONTENT_TYPE: Final = CONTENT_TYPE_LATEST
 METRICS_FOLDER: Final = "PROMETHEUS_MULTIPROC_DIR"
@@ -82,14 +84,18 @@ class Observation:
             registry=registry,
             multiprocess_mode="livesum",
         )
-        ProcessCollector(namespace="statcore", registry=registry)
+        self._shared = used_here()
+        if self._shared is None:
+            ProcessCollector(namespace="statcore", registry=registry)
 
     def exposition(self) -> bytes:
         """Return all metrics in the text format of Prometheus.
 
-        In prometheus_client's mode for several processes they are the sums over all processes.
+        In a worker of `statcore serve`, and in prometheus_client's mode for several processes, they are the sums over all.
         """
         self._count_connections()
+        if self._shared is not None:
+            self._shared.add_label_values(self._labelled())
         if METRICS_FOLDER not in os.environ:
             return generate_latest(self.registry)
         all_processes = CollectorRegistry()
@@ -158,6 +164,20 @@ class Observation:
         finally:
             await end_tasks([watch])
 
+    def _labelled(self) -> Mapping[str, Counter | Gauge | Histogram]:
+        """Return the metrics that have labels, by name."""
+        metrics = (
+            self._requests,
+            self._request_s,
+            self._limits,
+            self._errors,
+            self._call_s,
+            self._call_errors,
+            self._retries,
+            self._batch_ids,
+        )
+        return {description.name: metric for metric in metrics for description in metric.describe()}
+
     def _port(self, port: _Port, name: str) -> _Port:
         return cast("_Port", _ObservedPort(port, name, self._recording))
 
@@ -191,7 +211,7 @@ class Observation:
 
 
 class _ObservedPort:
-    """A port that records the calls of its async methods; its other attributes are passed on."""
+    """A port that records calls of its async methods and ends them before the request; other attributes are passed on."""
 
     def __init__(self, port: object, name: str, record: Callable[..., Any]) -> None:
         self._port = port
@@ -219,4 +239,4 @@ class _ObservedPort:
 
     async def _recorded(self, operation: str, arguments: tuple[object, ...], answer: Awaitable[object]) -> object:
         with self._record(self._name, operation, arguments):
-            return await answer
+            return await within_request(answer, port=self._name)

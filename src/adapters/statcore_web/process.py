@@ -8,8 +8,8 @@ import logging
 import os
 import socket
 import ssl
-from collections.abc import Awaitable, Callable, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Sequence
+from contextlib import AsyncExitStack, suppress
 from functools import partial
 from ipaddress import ip_address
 from typing import Any, Final, Literal, TypeAlias, cast
@@ -21,6 +21,7 @@ from statcore.concurrency import end_tasks
 from statcore.errors import InputError, UnavailableError
 from statcore_connection.files import FileValue
 from statcore_connection.tls import load_certificate
+from statcore_web.connections import Connections, allow_many_files, waiting_bytes
 
 _logger: Final = logging.getLogger(__name__)
 
@@ -31,6 +32,7 @@ _BACKLOG: Final = 1024
 """Connections that may wait for a worker; a peak of new ones, for example when clients reconnect, must fit."""
 _MAX_LINE_BYTES: Final = 64 * 1024
 """The longest request line and header: a query by GET is in the request line."""
+_HANDSHAKE_S: Final = 10.0
 _IDLE_S: Final = 1.0
 """How long idle connections stay open after the stop: a request that is on its way is answered."""
 _CLOSING_S: Final = 0.2
@@ -55,13 +57,14 @@ def listen(host: str, port: int) -> socket.socket:
     try:
         family, _, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0]
     except (socket.gaierror, UnicodeError):
-        raise InputError(f"cannot listen on {where!r:.100}: expected the name or the address of this machine") from None
+        raise InputError(f"cannot listen on host {host!r:.100}: expected the name or the address of this machine") from None
     try:
         # Without dualstack_ipv6, "::" would leave out the IPv4 addresses of this machine.
         dualstack = family == socket.AF_INET6 and socket.has_dualstack_ipv6()
         return socket.create_server(address[:2], family=family, backlog=_BACKLOG, dualstack_ipv6=dualstack)
     except OSError as error:
-        raise UnavailableError(f"cannot listen on {where}: {error.strerror}", service=where) from error
+        message = f"cannot listen on port {port} of host {host}: {os.strerror(error.errno or 0)}"
+        raise UnavailableError(message, service=where) from error
 
 
 def is_loopback(listener: socket.socket) -> bool:
@@ -104,8 +107,11 @@ async def serve_until_stopped(
     tls: ssl.SSLContext | None = None,
     drain_s: float,
     announce: Announce,
+    read_s: float = 30.0,
 ) -> None:
     """Serve an application until an event is set; then finish the running requests.
+
+    A connection is closed if its client sends no whole request, or does not read its response; see `Connections`.
 
     After the stop no connection is accepted, and each open connection is closed after its next response, or after a second
     without a request. Requests that run longer than `drain_s`, or until the event is set again, are cut off.
@@ -117,20 +123,11 @@ async def serve_until_stopped(
         tls: the TLS context; None for plain HTTP.
         drain_s: how long running requests may take after the stop, in seconds.
         announce: called once connections are accepted, and at the stop.
+        read_s: how long a client may take to read a part of a response, in seconds.
     """
-    running = 0
+    allow_many_files()
+    connections = Connections(read_s)
     draining = False
-
-    @web.middleware
-    async def count(
-        request: web.Request, handler: Callable[[web.Request], Awaitable[web.StreamResponse]]
-    ) -> web.StreamResponse:
-        nonlocal running
-        running += 1
-        try:
-            return await handler(request)
-        finally:
-            running -= 1
 
     async def close_after_response(_: web.Request, response: web.StreamResponse) -> None:
         if draining:
@@ -138,18 +135,18 @@ async def serve_until_stopped(
             response.headers["Connection"] = "close"  # this hook runs after aiohttp has set its own headers
 
     def unfinished() -> int:
-        return running + sum(map(_is_sending, _connections(runner)))
+        return connections.running + sum(waiting_bytes(connection.transport) > 0 for connection in server.connections)
 
-    async def drain(accepting: Sequence[asyncio.Future[Any]]) -> None:
+    async def drain(accepted: Sequence[asyncio.Future[Any]]) -> None:
         loop = asyncio.get_running_loop()
         start = loop.time()
-        while _connections(runner) or not all(accepted.done() for accepted in accepting):
+        while server.connections or not all(future.done() for future in accepted):
             duration_s = loop.time() - start
             if duration_s > drain_s or (duration_s > _IDLE_S and not unfinished()):
                 return
             await asyncio.sleep(_CHECK_S)
 
-    app.middlewares.insert(0, count)
+    app.middlewares.insert(0, connections.count)
     app.on_response_prepare.append(close_after_response)
     runner = web.AppRunner(
         app,
@@ -159,11 +156,19 @@ async def serve_until_stopped(
         shutdown_timeout=_CUT_OFF_S,
         max_line_size=_MAX_LINE_BYTES,
     )
-    await runner.setup()
-    try:
+    async with AsyncExitStack() as stack:
+        stack.callback(listener.close)
+        await runner.setup()
+        stack.push_async_callback(runner.cleanup)
+        server = cast("web.Server", runner.server)
+        accept = partial(connections.accept, server)
         # This backlog is also how many connections asyncio accepts at once: with one, workers share a peak of them.
-        site = web.SockSite(runner, listener, ssl_context=tls, backlog=1)
-        await site.start()
+        accepting = await asyncio.get_running_loop().create_server(
+            accept, sock=listener, ssl=tls, ssl_handshake_timeout=_HANDSHAKE_S if tls else None, backlog=1
+        )
+        stack.callback(accepting.close)
+        watch = asyncio.create_task(connections.close_unused(server), name="statcore-unused-connections")
+        stack.push_async_callback(end_tasks, [watch])
         listener.listen(_BACKLOG)
         gc.collect()
         gc.freeze()  # later collections, which delay requests, leave out modules and plugins
@@ -171,18 +176,15 @@ async def serve_until_stopped(
         await stop.wait()
         announce("stopping")
         stop.clear()
-        accepting = await _stop_accepting(site, listener, runner, tls)
+        accepted = await _stop_accepting(accepting, listener, accept, tls)
         draining = True
-        ending = [asyncio.ensure_future(drain(accepting)), asyncio.ensure_future(stop.wait())]
+        ending = [asyncio.ensure_future(drain(accepted)), asyncio.ensure_future(stop.wait())]
         try:
             await asyncio.wait(ending, return_when=asyncio.FIRST_COMPLETED)
         finally:
-            await end_tasks([*ending, *accepting])
+            await end_tasks([*ending, *accepted])
         if number := unfinished():
             _logger.warning("%d requests were not finished and are cut off", number)
-    finally:
-        await runner.cleanup()
-        listener.close()
 
 
 def _http_logger() -> logging.Logger:
@@ -197,25 +199,16 @@ def _is_fault_of_service(record: logging.LogRecord) -> bool:
     error = record.exc_info[1] if record.exc_info else None
     if not isinstance(error, HttpProcessingError | web.RequestPayloadError):
         return True
-    _logger.info("a request cannot be read: %s", error)
+    # Its text quotes the request, in which there may be a secret.
+    _logger.info("a request cannot be read: %s", type(error).__name__)
     return False
 
 
-def _connections(runner: web.AppRunner) -> list[web.RequestHandler]:
-    return [] if runner.server is None else runner.server.connections
-
-
-def _is_sending(connection: web.RequestHandler) -> bool:
-    """Return whether data waits to be sent on a connection, because its client reads slowly."""
-    transport: Any = connection.transport
-    while transport is not None and not transport.get_write_buffer_size():
-        # A transport of TLS does not count data that it has encrypted; the one below it does.
-        transport = getattr(getattr(transport, "_ssl_protocol", None), "_transport", None)
-    return transport is not None
-
-
 async def _stop_accepting(
-    site: web.SockSite, listener: socket.socket, runner: web.AppRunner, tls: ssl.SSLContext | None
+    accepting: asyncio.Server,
+    listener: socket.socket,
+    accept: Callable[[], web.RequestHandler],
+    tls: ssl.SSLContext | None,
 ) -> Sequence[asyncio.Future[Any]]:
     """Close the listening socket without losing a connection that the kernel has accepted already.
 
@@ -230,11 +223,15 @@ async def _stop_accepting(
     with suppress(OSError):  # no further connection is waiting
         while len(waiting) < _BACKLOG:
             waiting.append(listener.accept()[0])
-    await site.stop()  # closes the socket at once
-    server = cast("Any", runner.server)
-    accepting = [asyncio.ensure_future(loop.connect_accepted_socket(server, connection, ssl=tls)) for connection in waiting]
+    accepting.close()  # closes the socket at once
+    accepted = [
+        asyncio.ensure_future(
+            loop.connect_accepted_socket(accept, connection, ssl=tls, ssl_handshake_timeout=_HANDSHAKE_S if tls else None)
+        )
+        for connection in waiting
+    ]
     await asyncio.sleep(_CLOSING_S)
-    return accepting
+    return accepted
 
 
 def _context(cert_file: str, key_file: str | None) -> ssl.SSLContext:

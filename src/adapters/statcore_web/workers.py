@@ -1,35 +1,30 @@
 """Workers: several processes that serve one listening socket; a worker that ends is started again.
 
 The parent listens, starts the workers and waits. It serves nothing itself. Workers notice the death of the parent, finish
-their requests and end. What they share is in a temporary folder: the metrics of prometheus_client's mode for several
-processes, and the running requests and rates of tokens.
+their requests and end. They share, in memory, their metrics and the running requests and rates of tokens.
 """
 
 from __future__ import annotations
 
 import asyncio
-import fcntl
 import logging
 import multiprocessing
-import os
 import signal
 import socket
-from collections.abc import Callable, Generator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable
+from contextlib import closing, suppress
 from multiprocessing import resource_tracker
 from multiprocessing.connection import Connection
 from multiprocessing.context import SpawnProcess
-from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Final, TypeAlias
 
 import attrs
-from prometheus_client.multiprocess import mark_process_dead  # pyright: ignore[reportUnknownVariableType]
 
 from statcore.concurrency import end_tasks, run_concurrently
 from statcore_web.admission import SharedRows
-from statcore_web.observation import METRICS_FOLDER
 from statcore_web.process import Announce
+from statcore_web.shared_metrics import SharedMetrics
+from statcore_web.shared_numbers import SharedNumbers
 
 _logger: Final = logging.getLogger(__name__)
 
@@ -50,11 +45,13 @@ class Worker:
     Args:
         listener: the listening socket.
         rows: the requests and rates of tokens, counted over all workers.
+        metrics: the values of the metrics of all workers.
         started: the end of a pipe to the parent.
     """
 
     listener: socket.socket
     rows: SharedRows
+    metrics: SharedMetrics
     started: Connection
 
     def announce_start(self) -> None:
@@ -104,9 +101,8 @@ async def serve_with_workers(
         drain_s: how long a worker may take to finish its requests after the stop, in seconds.
         announce: called once the first worker accepts connections, and at the stop.
     """
-    with TemporaryDirectory(prefix="statcore-serve-") as folder, _locked(folder):
-        parent = _Parent(run_worker, listener, Path(folder), workers)
-        parent.make_folders()
+    with closing(SharedRows.memory(workers)) as rows, closing(SharedNumbers(workers)) as metrics:
+        parent = _Parent(run_worker, listener, rows, metrics)
         workers_running = (parent.keep_running(number) for number in range(workers))
         keeping = asyncio.create_task(run_concurrently([parent.announce_start(announce), *workers_running]))
         stopped = asyncio.create_task(stop.wait())
@@ -129,15 +125,11 @@ async def serve_with_workers(
 class _Parent:
     run_worker: RunWorker
     listener: socket.socket
-    folder: Path
-    workers: int
+    rows: SharedNumbers
+    metrics: SharedNumbers
     started: asyncio.Event = attrs.field(factory=asyncio.Event, init=False)
     _stopping: asyncio.Event = attrs.field(factory=asyncio.Event, init=False)
     _running: set[SpawnProcess] = attrs.field(factory=set[SpawnProcess], init=False)
-
-    def make_folders(self) -> None:
-        (self.folder / "metrics").mkdir()
-        (self.folder / "tokens").mkdir()
 
     async def announce_start(self, announce: Announce) -> None:
         """Announce that the service is ready, once a worker is; not after the stop."""
@@ -164,16 +156,16 @@ class _Parent:
 
     async def _run(self, number: int) -> str:
         """Run a worker to its end, and return for the log how it ended."""
-        rows = SharedRows(self.folder / "tokens", number, self.workers)
+        rows, metrics = SharedRows(self.rows, number), SharedMetrics(self.metrics, number)
         try:
-            process = self._start(rows)
+            process = self._start(rows, metrics)
         except OSError as error:  # there is no memory, or there are too many processes or open files
             return f"cannot be started: {error.strerror}"
         self._running.add(process)
         await _readable(process.sentinel)
         process.join()
         self._running.discard(process)
-        mark_process_dead(process.pid, str(self.folder / "metrics"))  # type: ignore[no-untyped-call]
+        metrics.forget_gauges()
         rows.forget_requests()
         return f"(process {process.pid}) ended with code {process.exitcode}"
 
@@ -192,12 +184,11 @@ class _Parent:
             process.kill()
             process.join()
 
-    def _start(self, rows: SharedRows) -> SpawnProcess:
+    def _start(self, rows: SharedRows, metrics: SharedMetrics) -> SpawnProcess:
         context = multiprocessing.get_context("spawn")
         reader, writer = context.Pipe(duplex=False)
-        worker = Worker(listener=self.listener, rows=rows, started=writer)
+        worker = Worker(listener=self.listener, rows=rows, metrics=metrics, started=writer)
         process = context.Process(target=_work, args=(self.run_worker, worker), daemon=True)
-        os.environ[METRICS_FOLDER] = str(self.folder / "metrics")
         resource_tracker.ensure_running()  # it unblocks signals when it starts
         # A new process inherits the mask, so that Ctrl-C does not interrupt its imports.
         mask = signal.pthread_sigmask(signal.SIG_BLOCK, _TERMINAL_SIGNALS)
@@ -208,7 +199,6 @@ class _Parent:
             raise
         finally:
             signal.pthread_sigmask(signal.SIG_SETMASK, mask)
-            del os.environ[METRICS_FOLDER]
             writer.close()
         loop = asyncio.get_running_loop()
 
@@ -221,17 +211,6 @@ class _Parent:
 
         loop.add_reader(reader.fileno(), heard)
         return process
-
-
-@contextmanager
-def _locked(folder: str) -> Generator[None]:
-    """Lock a folder within the block, so that systemd-tmpfiles does not remove its files when they are old."""
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
-        yield
-    finally:
-        os.close(descriptor)
 
 
 async def _readable(descriptor: int) -> None:
@@ -248,4 +227,5 @@ def _work(run_worker: RunWorker, worker: Worker) -> None:
     for number in _TERMINAL_SIGNALS:
         signal.signal(number, signal.SIG_IGN)
     signal.pthread_sigmask(signal.SIG_UNBLOCK, _TERMINAL_SIGNALS)
+    worker.metrics.use()
     run_worker(worker)

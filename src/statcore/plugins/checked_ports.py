@@ -108,21 +108,18 @@ async def answer_of(answer: object) -> object:
 @asynccontextmanager
 async def closing(opened: object, contributor: Contributor) -> AsyncGenerator[None]:
     """Close afterwards what was opened; if the block itself fails, its error stays, and an error of closing is logged."""
-
-    async def close() -> None:
-        with contributor.blamed_for("aclose"):
-            await answer_of(cast("Any", opened).aclose())
-
     try:
         yield
     except BaseException:
-        if hasattr(opened, "aclose"):
-            try:
-                await close()
-            except StatcoreError as error:
-                _logger.warning("%s", error)
+        try:
+            with contributor.blamed_for("aclose"):
+                if hasattr(opened, "aclose"):
+                    await answer_of(cast("Any", opened).aclose())
+        except StatcoreError as error:
+            _logger.warning("%s", error)
         raise
-    await close()
+    with contributor.blamed_for("aclose"):
+        await answer_of(cast("Any", opened).aclose())
 
 
 def checked_statistics(opened: object, contributor: Contributor) -> StatisticsPort:

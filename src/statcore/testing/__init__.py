@@ -5,6 +5,7 @@
 - `querier_checks`: the same checks of queriers as plain functions.
 - `strategies`: Hypothesis strategies for the model and for hostile texts; needs hypothesis.
 - `servers`: a real Valkey, Prometheus or VictoriaMetrics for the length of a `with`, and what a server itself answers.
+- `simulation`: clients and servers on a virtual clock and a network in memory that fails by a seed; a simulated Valkey.
 - `fixtures`: pytest fixtures for tests that need such servers; needs pytest.
 
 This module imports none of them.

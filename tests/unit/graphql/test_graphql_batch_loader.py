@@ -334,6 +334,28 @@ async def test_a_request_that_is_waited_for_after_its_read_was_cancelled_is_canc
             await request.outcomes()
 
 
+@pytest.mark.parametrize("turns", [0, 1, 2])
+async def test_a_loader_that_is_cancelled_ends_its_reads(turns: int) -> None:
+    """What waits is cancelled, a request that nobody waits for holds nothing, and what was loaded is kept."""
+    reads = Reads()
+    loader = BatchLoader(reads.load)
+    reads.go.set()
+    assert [[1]] == await loader.load_many([1])
+    reads.go.clear()
+    waiting = loader.load(2)
+    loader.request([3])
+    await pass_turns(turns)
+    loader.cancel()
+    async with asyncio.timeout(30):
+        with pytest.raises(CancelledError):
+            await waiting
+    await pass_turns()
+    assert reads.batches == reads.ended
+    reads.go.set()
+    assert [[1], [2], [3]] == await loader.load_many([1, 2, 3])
+    assert [2, 3] == reads.batches[-1]
+
+
 async def test_a_request_keeps_its_read_before_it_is_waited_for() -> None:
     """Another waiter that is cancelled does not cancel the read."""
     reads = Reads()

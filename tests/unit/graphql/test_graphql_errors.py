@@ -278,3 +278,13 @@ async def test_a_metric_that_is_malformed_when_it_is_read_is_a_problem_at_its_pa
     assert {"bad holds garbage", "bad2 holds garbage", f"nested more than {MAX_LEVELS} levels deep"} == messages
     paths = [f"compute_session_list.items.2.{field}" for field in ("live_stat", "again")]
     assert dict.fromkeys(paths, "MalformedEntryError") == answer.codes
+
+
+@pytest.mark.parametrize(
+    "query", [f"{{ {'x' * 100_000} }}", f"{{ {'x' * 100_000}: compute_session_list(limit: -1) {{ total_count }} }}"]
+)
+async def test_the_log_quotes_a_part_of_a_long_query(query: str, caplog: pytest.LogCaptureFixture) -> None:
+    """A client cannot fill the disk with its queries."""
+    assert (await Host().execute(query)).errors
+    (record,) = caplog.records
+    assert len(record.getMessage()) < 2_000

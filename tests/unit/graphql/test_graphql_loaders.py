@@ -254,6 +254,29 @@ async def test_a_request_that_is_cancelled_at_any_time_leaves_nothing() -> None:
         assert [] == [f"after {turns} turns: {warning.message}" for warning in found]
 
 
+class Silent(MemoryStatistics):
+    """A store that never answers."""
+
+    async def fetch_kernel_statistics(self, ids: Sequence[str], /) -> StatisticsBatch:
+        """Wait for ever."""
+        await asyncio.Event().wait()
+        return StatisticsBatch([None for _ in ids])
+
+
+async def test_a_request_that_is_cancelled_before_a_field_waits_ends_the_read_of_the_field() -> None:
+    """The keys are requested while the answer is walked, and the fields begin to wait some turns later."""
+    host = Host(statistics=Silent(), inventory=inventory_of(1))
+    query = f"""{{
+        kernel(kernel_id: "{kernel_id(0)}") {{ live_stat figures {{ cpu_pct }} }}
+        compute_session(session_id: "{session_id(0)}") {{ live_stat }}
+    }}"""
+    for turns in range(20):
+        await cancelled_after(turns, host.execute(query))
+        for _ in range(20):
+            await asyncio.sleep(0)
+        assert {asyncio.current_task()} == asyncio.all_tasks()
+
+
 @attrs.frozen(hash=False)
 class Colliding:
     """A value whose hash equals the hash of all others."""

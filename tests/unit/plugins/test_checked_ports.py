@@ -555,6 +555,22 @@ async def test_an_adapter_that_cannot_be_closed(registry: PluginRegistry, opener
 
 
 @OPENERS
+async def test_an_adapter_whose_attributes_raise(
+    registry: PluginRegistry, opener: Any, setting: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is refused when it is opened, also if looking for its `aclose` raises."""
+    import acme_all_all  # noqa: PLC0415 - the plugin just installed
+
+    def fail(_: object, name: str) -> Any:
+        raise ZeroDivisionError(name)
+
+    monkeypatch.setattr(acme_all_all.Adapter, "__getattribute__", fail)
+    with pytest.raises(PluginError, match=rf"^acme-\w+ {ORIGIN}: open(_sink)?\(\) raised ZeroDivisionError"):
+        async with opener(settings(**{setting: "acme:"}), registry):
+            pytest.fail("it was opened")
+
+
+@OPENERS
 async def test_closing_that_fails(
     registry: PluginRegistry, answers: dict[str, Any], opener: Any, setting: str, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -190,6 +190,22 @@ async def test_a_server_that_was_not_sick_is_waited_for_once() -> None:
     assert not keyspace.sick
 
 
+def test_a_server_that_fails_late_costs_no_other_key() -> None:
+    """Others have answered when it fails; it may need as long again, but not longer than the deadline."""
+    servers = Servers(owners=TWO, values=VALUES, faults={FIRST: "hung"})
+
+    async def call() -> dict[str, Any]:
+        reading = asyncio.create_task(read(servers.keyspace(TWO), KEYS, timeout_s=1.0))
+        await asyncio.sleep(0.6)
+        servers.faults[FIRST] = "down"
+        servers.harmed.set()
+        return dict(zip(KEYS, await reading, strict=True))
+
+    outcomes = run_instantly(call())
+    assert {UnavailableError} == {type(outcomes[key]) for key in keys_of(TWO, FIRST)}
+    assert [VALUES[key] for key in keys_of(TWO, SECOND)] == [outcomes[key] for key in keys_of(TWO, SECOND)]
+
+
 async def test_a_hung_server_is_left_once_another_takes_over() -> None:
     """A call that waits for it gets its keys from the new owner; a key that is missing there is not known to be missing."""
     lost = keys_of(TWO, FIRST)[0]
@@ -406,6 +422,26 @@ async def test_replicas_are_read_and_a_key_that_they_lack_is_read_from_the_prima
     assert (owned, owned) == (sent_to(servers, THIRD), sent_to(servers, FIRST))
     servers.faults[THIRD] = "down"
     assert list(VALUES.values()) == await read(servers.keyspace(slots, reads_replicas=True), KEYS)
+
+
+async def test_a_replica_does_not_say_where_a_key_of_a_moving_slot_is() -> None:
+    """It sends clients to the new owner for each key that it lacks, as Valkey 8 does, also if the primary still has it."""
+    slots = halves(FIRST, SECOND, THIRD)
+    servers = Servers(owners=slots, values=VALUES, moving=frozenset(KEYS[:5]), asking=frozenset(KEYS[5:10]))
+    assert list(VALUES.values()) == await read(servers.keyspace(slots, reads_replicas=True), KEYS)
+
+
+def test_a_key_that_a_replica_lacks_is_no_answer() -> None:
+    """A call for it alone is repeated until the deadline, as long as its primary is down."""
+    slots = halves(FIRST, SECOND, THIRD)
+    servers = Servers(owners=slots, values=VALUES, faults={FIRST: "down"})
+
+    async def call() -> float:
+        with pytest.raises(UnavailableError):
+            await read(servers.keyspace(slots, reads_replicas=True), keys_of(TWO, FIRST), timeout_s=5.0)
+        return seconds()
+
+    assert 5.0 == pytest.approx(run_instantly(call()))
 
 
 @pytest.mark.parametrize("fault", ["down", "hung", "loading"])

@@ -5,8 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
-from pathlib import Path
+from contextlib import ExitStack, closing, contextmanager
 from typing import Any
 
 import attrs
@@ -16,6 +15,7 @@ import pytest
 from statcore.scopes import Scope
 from statcore_web.admission import Admission, SharedRows
 from statcore_web.refusal import RefusedError
+from statcore_web.shared_numbers import SharedNumbers
 from statcore_web.tokens import Token, secret_hash
 
 TOKEN = Token(name="ci", hash=secret_hash("ci"), scope=Scope.everything(), requests_per_s=0.001)
@@ -25,10 +25,10 @@ ROUNDS = 5_000
 ADMIT_OFTEN = """
 import sys
 from contextlib import ExitStack
-from pathlib import Path
 from statcore_web.admission import Admission, SharedRows
-folder, (worker, workers, rounds) = sys.argv[1], map(int, sys.argv[2:])
-admission, running = Admission(rounds * workers + 1, SharedRows(Path(folder), worker, workers)), ExitStack()
+from statcore_web.shared_numbers import SharedNumbers
+width, file, worker, limit, rounds = map(int, sys.argv[1:])
+admission, running = Admission(limit, SharedRows(SharedNumbers(width, file), worker)), ExitStack()
 print("imported", flush=True)
 sys.stdin.readline()
 for _ in range(rounds):
@@ -38,9 +38,11 @@ sys.stdin.read()
 """
 
 
-def rows(folder: Path, worker: int) -> SharedRows:
-    """Return the rows as a worker sees them."""
-    return SharedRows(folder, worker, WORKERS)
+@pytest.fixture
+def memory() -> Iterator[SharedNumbers]:
+    """The memory that the workers share."""
+    with closing(SharedRows.memory(WORKERS)) as numbers:
+        yield numbers
 
 
 def refused(admission: Admission, token: Token | None) -> str | None:
@@ -53,46 +55,39 @@ def refused(admission: Admission, token: Token | None) -> str | None:
 
 
 @pytest.mark.parametrize("token", [FREE, None])
-def test_running_requests_are_counted_over_all_workers(token: Token | None, tmp_path: Path) -> None:
+def test_running_requests_are_counted_over_all_workers(token: Token | None, memory: SharedNumbers) -> None:
     """A request that has ended makes room, and so do those of a worker that has ended without its requests."""
-    first, second = (Admission(3, rows(tmp_path, number)) for number in range(WORKERS))
+    first, second = (Admission(3, SharedRows(memory, number)) for number in range(WORKERS))
     with ExitStack() as running:
         for admission in (first, second, second):
             running.enter_context(admission.admit(token))
         assert ["concurrent_requests"] * 2 == [refused(admission, token) for admission in (first, second)]
-        rows(tmp_path, 1).forget_requests()
+        SharedRows(memory, 1).forget_requests()
         assert [None, None] == [refused(admission, token) for admission in (first, second)]
 
 
-def test_the_rate_of_a_token_holds_over_all_workers(tmp_path: Path) -> None:
+def test_the_rate_of_a_token_holds_over_all_workers(memory: SharedNumbers) -> None:
     """A worker finds the bucket as another one has left it; other tokens have their own."""
     now = 1_000.0
-    first, second = (Admission(3, rows(tmp_path, number), clock=lambda: now) for number in range(WORKERS))
+    first, second = (Admission(3, SharedRows(memory, number), clock=lambda: now) for number in range(WORKERS))
     assert [None, "requests_per_s", None] == [refused(first, TOKEN), refused(second, TOKEN), refused(second, FREE)]
     now += 1_000
     assert [None, "requests_per_s"] == [refused(second, TOKEN), refused(first, TOKEN)]
 
 
-def test_there_may_be_more_tokens_than_open_files(tmp_path: Path) -> None:
+def test_there_may_be_more_tokens_than_open_files(memory: SharedNumbers) -> None:
     """Requests of a thousand tokens leave no file open."""
-    admission = Admission(3, rows(tmp_path, 0))
+    admission = Admission(3, SharedRows(memory, 0))
     before = psutil.Process().num_fds()
     for number in range(1_000):
         assert refused(admission, attrs.evolve(FREE, name=f"token-{number}")) is None
     assert before == psutil.Process().num_fds()
 
 
-@pytest.mark.parametrize("content", [b"", b"\0" * 12])
-def test_a_row_that_a_full_disk_has_cut_short_is_filled_up(content: bytes, tmp_path: Path) -> None:
-    """The token is served again once there is room."""
-    (tmp_path / FREE.name).write_bytes(content)
-    assert refused(Admission(1, rows(tmp_path, 1)), FREE) is None
-
-
-def test_no_count_is_lost_when_processes_count_at_the_same_time(tmp_path: Path) -> None:
+def test_no_count_is_lost_when_processes_count_at_the_same_time(memory: SharedNumbers) -> None:
     """Each of them reads, changes and writes the same row."""
     with ExitStack() as running:
-        workers = [running.enter_context(_admitting(tmp_path, number)) for number in range(WORKERS)]
+        workers = [running.enter_context(_admitting(memory, number)) for number in range(WORKERS)]
         for worker in workers:
             assert "imported\n" == worker.stdout.readline()
         for worker in workers:
@@ -100,15 +95,21 @@ def test_no_count_is_lost_when_processes_count_at_the_same_time(tmp_path: Path) 
             worker.stdin.flush()
         for worker in workers:
             assert "done\n" == worker.stdout.readline()
-        assert "concurrent_requests" == refused(Admission(ROUNDS * WORKERS, rows(tmp_path, 0)), None)
-        assert refused(Admission(ROUNDS * WORKERS + 1, rows(tmp_path, 0)), None) is None
+        assert "concurrent_requests" == refused(Admission(ROUNDS * WORKERS, SharedRows(memory, 0)), None)
+        assert refused(Admission(ROUNDS * WORKERS + 1, SharedRows(memory, 0)), None) is None
 
 
 @contextmanager
-def _admitting(folder: Path, worker: int) -> Iterator[Any]:
+def _admitting(memory: SharedNumbers, worker: int) -> Iterator[Any]:
     """Run a process that admits many requests once it is told to start."""
-    command = [sys.executable, "-c", ADMIT_OFTEN, str(folder), str(worker), str(WORKERS), str(ROUNDS)]
-    process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    numbers = [memory.width, memory.file, worker, ROUNDS * WORKERS + 1, ROUNDS]
+    process = subprocess.Popen(
+        [sys.executable, "-c", ADMIT_OFTEN, *map(str, numbers)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+        pass_fds=[memory.file],
+    )
     try:
         yield process
     finally:

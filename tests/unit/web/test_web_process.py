@@ -7,7 +7,7 @@ import logging
 import socket
 import ssl
 from collections.abc import AsyncGenerator, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import Final
 
@@ -15,9 +15,11 @@ import attrs
 import pytest
 from aiohttp import web
 from tests.support.certificates import Authority
+from tests.support.instant_loop import run_instantly, seconds
 from tests.support.polling import until
 from tests.support.tcp import has_ipv6
 
+from statcore_web import connections
 from statcore_web.process import listen, serve_until_stopped, server_tls
 
 LARGE: Final = b"x" * 32 * 1024 * 1024
@@ -66,7 +68,7 @@ class Running:
 
 @asynccontextmanager
 async def running(tls: Tls) -> AsyncGenerator[Running]:
-    """Serve a large response at `/large` and a short one at `/short`, and yield the service once it accepts connections."""
+    """Serve a large response at `/large`, a short one at `/short`, and none at `/never`; yield it once it accepts."""
 
     async def large(_: web.Request) -> web.Response:
         return web.Response(body=LARGE)
@@ -74,9 +76,14 @@ async def running(tls: Tls) -> AsyncGenerator[Running]:
     async def short(_: web.Request) -> web.Response:
         return web.Response(text="short")
 
+    async def never(_: web.Request) -> web.Response:
+        await asyncio.Event().wait()
+        raise AssertionError
+
     app, ready, stop = web.Application(), asyncio.Event(), asyncio.Event()
     app.router.add_get("/large", large)
     app.router.add_get("/short", short)
+    app.router.add_get("/never", never)
     listener = listen("127.0.0.1", 0)
     serving = serve_until_stopped(app, listener, stop, tls=tls.server, drain_s=DRAIN_S, announce=lambda _: ready.set())
     service = Running(listener, listener.getsockname(), stop, asyncio.create_task(serving))
@@ -146,3 +153,111 @@ def test_the_address_for_all_takes_both_kinds(address: str) -> None:
         accepted, peer = listener.accept()
         accepted.close()
         assert client.getsockname()[1] == peer[1]
+
+
+HEAD: Final = b"GET /short HTTP/1.1\r\nHost:"
+
+
+@pytest.mark.parametrize(
+    ("sent", "trickle"),
+    [(b"", b""), (HEAD, b"x"), (request_of("/short"), b""), (request_of("/short") + HEAD, b"x")],
+    ids=["nothing", "head", "response", "second head"],
+)
+def test_a_connection_without_a_whole_request_is_closed(sent: bytes, trickle: bytes, tls: Tls) -> None:
+    """Nothing is sent, or a part of a request and then a byte from time to time, at first or after a response."""
+
+    async def ends() -> float:
+        async with running(tls) as service:
+            reader, writer = await asyncio.open_connection(*service.address, ssl=tls.client, server_hostname=tls.name)
+            writer.write(sent)
+            end = asyncio.ensure_future(reader.read())
+            while not end.done():
+                await asyncio.wait([end], timeout=10)
+                writer.write(trickle)
+            writer.transport.abort()
+            return seconds()
+
+    assert connections.UNUSED_S <= run_instantly(ends()) <= connections.UNUSED_S + 10
+
+
+@pytest.mark.parametrize("bytes_per_s", [0, 32 * 1024, 80 * 1024])
+def test_a_client_that_does_not_read_is_cut_off(bytes_per_s: int, tls: Tls, caplog: pytest.LogCaptureFixture) -> None:
+    """So is one that reads too slowly; one that reads steadily gets all of a response, however long it takes."""
+
+    async def read() -> int:
+        async with running(tls) as service:
+            with socket.socket() as client:
+                client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 64 * 1024)
+                client.connect(service.address)
+                reader, writer = await asyncio.open_connection(
+                    sock=client, ssl=tls.client, server_hostname=tls.name, limit=16 * 1024
+                )
+                writer.write(request_of("/large"))
+                size = 0
+                with suppress(ConnectionError):
+                    if not bytes_per_s:
+                        await until(lambda: connections.__name__ in caplog.text, "the end of the connection")
+                    while part := await reader.read(bytes_per_s or -1):
+                        size += len(part)
+                        if size > len(LARGE):
+                            break
+                        await asyncio.sleep(len(part) / bytes_per_s if bytes_per_s else 0)
+                writer.transport.abort()
+                return size
+
+    with caplog.at_level(logging.INFO):
+        assert (run_instantly(read()) > len(LARGE)) is (bytes_per_s == 80 * 1024)
+
+
+async def test_the_connection_that_was_used_least_recently_makes_room(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One that never had a request goes before the others, and one with a request that runs stays."""
+    monkeypatch.setattr(connections, "_MOST", 3)
+    async with running(Tls()) as service:
+        clients = [await asyncio.open_connection(*service.address) for _ in range(3)]
+        for number, path in ((2, "/short"), (0, "/never"), (1, "/short"), (2, "/short")):
+            reader, writer = clients[number]
+            writer.write(request_of(path))
+            if path == "/short":
+                await reader.readuntil(b"\r\n\r\nshort")
+        ends: list[int] = []
+
+        async def end_of(number: int) -> None:
+            with suppress(ConnectionError):
+                await clients[number][0].read()
+            ends.append(number)
+
+        waiting: list[asyncio.Task[None]] = []
+        for number in range(6):
+            if number >= 3:
+                clients.append(await asyncio.open_connection(*service.address))
+            waiting.append(asyncio.create_task(end_of(number)))
+            await until(lambda expected=number - 2: len(ends) >= expected, "room for a connection")  # type: ignore[misc]
+        assert [1, 3, 4] == ends
+        for _, writer in clients:
+            writer.transport.abort()
+        await asyncio.wait(waiting)
+
+
+async def test_the_memory_for_clients_that_do_not_read_is_bounded(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Clients request more than may wait for them: one loses its connection, and the other one gets its response."""
+    monkeypatch.setattr(connections, "_MOST_WAITING_BYTES", len(LARGE) * 3 // 2)
+    monkeypatch.setattr(connections, "_CHECK_S", 0.01)
+    with caplog.at_level(logging.INFO):
+        async with running(Tls()) as service:
+            clients = [await asyncio.open_connection(*service.address, limit=1024) for _ in range(2)]
+            for reader, writer in clients:
+                writer.write(request_of("/large"))
+                await reader.readuntil(b"\r\n\r\n")
+            await until(lambda: connections.__name__ in caplog.text, "the end of a connection")
+
+            async def size(reader: asyncio.StreamReader) -> int:
+                try:
+                    return len(await reader.readexactly(len(LARGE)))
+                except (ConnectionError, asyncio.IncompleteReadError):
+                    return 0
+
+            assert [0, len(LARGE)] == sorted([await size(reader) for reader, _ in clients])
+            for _, writer in clients:
+                writer.transport.abort()

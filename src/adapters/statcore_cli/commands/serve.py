@@ -22,7 +22,7 @@ from statcore_cli.command_line import setting_options
 from statcore_cli.event_loop import stop_on_signals
 from statcore_cli.serve_settings import ServeSettings, serve_options
 from statcore_cli.settings import CliSettings, errors_prefixed_with
-from statcore_cli.standard_output import plugin_code
+from statcore_cli.standard_output import guarded, plugin_code, take_back, write_errors_at_once
 from statcore_web import Tokens, attach, log_handler
 from statcore_web.admission import AdmissionRows
 from statcore_web.browsers import LOOPBACK_HOSTS, BrowserRules
@@ -113,7 +113,15 @@ async def _serve(context: CommandContext, serve: ServeSettings, listener: socket
         tls = serve.tls()
         async with _application(context, serve, listener) as app:
             if serve.workers == 1:
-                await serve_until_stopped(app, listener, stop, tls=tls, drain_s=serve.drain_s, announce=announce)
+                await serve_until_stopped(
+                    app,
+                    listener,
+                    stop,
+                    tls=tls,
+                    drain_s=serve.drain_s,
+                    announce=announce,
+                    read_s=serve.limits.request_s,
+                )
                 return
         # The certificate was read and the application opened: a setting that cannot be used is reported once.
         run_worker = partial(_run_worker, context.settings, serve)
@@ -123,14 +131,17 @@ async def _serve(context: CommandContext, serve: ServeSettings, listener: socket
 
 
 def _print_line(text: str) -> None:
+    take_back()
     click.echo(text)
     sys.stdout.flush()
 
 
 def _run_worker(settings: CliSettings, serve: ServeSettings, worker: Worker) -> None:
+    write_errors_at_once()
     _start_log(serve)
     try:
-        asyncio.run(_serve_in_worker(CommandContext.discover(settings), serve, worker))
+        with guarded(), plugin_code():
+            asyncio.run(_serve_in_worker(CommandContext.discover(settings), serve, worker))
     except StatcoreError as error:
         _logger.error("%s", error)  # noqa: TRY400 - a message of statcore says all that there is to know
         sys.exit(1)
@@ -146,7 +157,15 @@ async def _serve_in_worker(context: CommandContext, serve: ServeSettings, worker
     with stop_on_signals() as stop:
         worker.stop_with_parent(stop)
         async with _application(context, serve, worker.listener, admission_rows=worker.rows) as app:
-            await serve_until_stopped(app, worker.listener, stop, tls=serve.tls(), drain_s=serve.drain_s, announce=announce)
+            await serve_until_stopped(
+                app,
+                worker.listener,
+                stop,
+                tls=serve.tls(),
+                drain_s=serve.drain_s,
+                announce=announce,
+                read_s=serve.limits.request_s,
+            )
 
 
 @asynccontextmanager

@@ -41,8 +41,9 @@ class StatcoreSchema(strawberry.Schema):
                 unexpected.setdefault(id(error.original_error), error)
         for first, *more in expected.values():
             cause = first.original_error or GraphQLError(first.message)
-            where = ".".join(map(str, first.path or ["query"])) + (f" and {len(more)} others" if more else "")
-            _logger.warning("%s: %s", where, describe(cause))
+            where = ".".join(map(str, first.path or ["query"]))
+            others = f" and {len(more)} others" if more else ""
+            _logger.warning("%.200s%s: %.1000s", where, others, describe(cause))  # a client may have written both
         super().process_errors(list(unexpected.values()), execution_context)
         errors[:] = map(shown_error, errors)
 

@@ -110,7 +110,7 @@ class _Plan:
 class ListExecutor(StrawberryGraphQLCoreExecutionContext):
     """Completes lists by plans where their items have one, and gives way to the event loop after every 64 objects.
 
-    A cancelled execution leaves no coroutine that was never awaited.
+    A cancelled execution leaves no coroutine that was never awaited, and no read.
     """
 
     context_value: GraphQueryContext
@@ -131,10 +131,10 @@ class ListExecutor(StrawberryGraphQLCoreExecutionContext):
         self._coroutines = coroutines
 
     def execute_operation(self, serially: bool | None = None) -> Any:  # noqa: ANN401, FBT001 - graphql-core's
-        """Execute the operation; if it is cancelled, close the coroutines that were not started.
+        """Execute the operation; if it is cancelled, close the coroutines that were not started, and end all reads.
 
         graphql-core runs the fields of a selection as tasks. If a task is cancelled before its first step, nobody awaits
-        the coroutines that were passed to it, such as that of the field's resolver.
+        the coroutines that were passed to it, such as that of the field's resolver, which has requested its keys already.
         """
         core: Any = super()
         result = core.execute_operation(serially)
@@ -146,6 +146,7 @@ class ListExecutor(StrawberryGraphQLCoreExecutionContext):
                 for coroutine in self._coroutines:
                     if getcoroutinestate(coroutine) == CORO_CREATED:
                         coroutine.close()
+                self.context_value.loaders.cancel()
                 raise
 
         return execute() if core.is_awaitable(result) else result

@@ -1,0 +1,182 @@
+"""What a soak has counted: answers by source, recoveries by fault, memory, and what is left at the end."""
+
+from __future__ import annotations
+
+import math
+import statistics
+from collections import Counter
+from collections.abc import Sequence
+from typing import Final
+
+import attrs
+from soak_reads import Answer
+
+from statcore.errors import StatcoreError, TimedOutError, UnavailableError
+
+_GROWTH: Final = 1.02
+"""Durations within this ratio of each other are counted as the same."""
+_LEAST_S: Final = 1e-5
+_EXAMPLES: Final = 5
+_EXPECTED: Final = (TimedOutError, UnavailableError)
+"""What faults of servers raise. Other errors say that a server or the caller breaks a rule, which none of them does."""
+
+
+@attrs.define
+class Durations:
+    """How long calls took, in a few numbers, however many calls there are."""
+
+    longest_s: float = 0.0
+    _counts: Counter[int] = attrs.field(factory=Counter[int])
+
+    def add(self, duration_s: float) -> None:
+        """Count a call."""
+        self.longest_s = max(self.longest_s, duration_s)
+        self._counts[math.ceil(math.log(max(duration_s, _LEAST_S)) / math.log(_GROWTH))] += 1
+
+    def percentile(self, share: float) -> float:
+        """Return a duration in seconds that a share of the calls did not exceed; 0 without calls."""
+        remaining = share * self._counts.total()
+        for size in sorted(self._counts):
+            remaining -= self._counts[size]
+            if remaining <= 0:
+                return min(_GROWTH**size, self.longest_s)
+        return self.longest_s
+
+
+@attrs.define(kw_only=True)
+class Tally:
+    """What calls to a source have brought.
+
+    Args:
+        deadline_s: the deadline of a call.
+    """
+
+    deadline_s: float
+    calls: int = 0
+    right: int = 0
+    """Entries and points that were checked, and right."""
+    shown: Counter[str] = attrs.field(factory=Counter[str])
+    """Errors and problems that were shown to the caller, by type."""
+    gaps: int = 0
+    """Series and points that are missing from answers, as a killed server may have lost them."""
+    wrong: int = 0
+    foreign: int = 0
+    """Exceptions that are not of statcore, and errors of statcore that no fault of a server explains."""
+    examples: list[str] = attrs.field(factory=list[str])
+    """The first of what was wrong or foreign."""
+    abandoned: int = 0
+    """Calls that were cancelled on purpose."""
+    writes: int = 0
+    durations: Durations = attrs.field(factory=Durations)
+
+    def add(self, where: str, answer: Answer) -> None:
+        """Count the answer to a read; `where` names it in examples."""
+        self.right += answer.right
+        self.gaps += answer.gaps
+        self.shown.update(answer.shown)
+        self.wrong += len(answer.wrong)
+        self.foreign += len(answer.foreign)
+        self._keep(where, [*answer.wrong, *answer.foreign])
+
+    def add_error(self, where: str, error: BaseException) -> None:
+        """Count an error that a call raised; `where` names the call in examples."""
+        if isinstance(error, StatcoreError) and type(error) in _EXPECTED:
+            self.shown[type(error).__name__] += 1
+        else:
+            self.foreign += 1
+            self._keep(where, [f"{type(error).__name__}: {error}"])
+
+    def _keep(self, where: str, texts: Sequence[str]) -> None:
+        self.examples += [f"{where}: {text:.500}" for text in texts[: max(0, _EXAMPLES - len(self.examples))]]
+
+
+@attrs.frozen
+class MemorySample:
+    """What the process of the readers held at a time."""
+
+    at_s: float
+    resident_bytes: int
+    large_bytes: int
+    """The memory in use of the C library's allocator: what Python holds in pieces of more than 512 bytes, and libraries."""
+    blocks: int
+    """The smaller pieces that Python holds."""
+
+
+@attrs.frozen(kw_only=True)
+class Memory:
+    """How the memory of a process changed from the end of its warm-up on, by a line through all samples.
+
+    Args:
+        resident_bytes: its resident memory at the end.
+        resident_per_min: how many bytes of resident memory a minute added.
+        large_per_min: how many bytes in use a minute added, in large pieces.
+        large_ratio, blocks_ratio: the end of the line to its beginning.
+    """
+
+    resident_bytes: float
+    resident_per_min: float
+    large_per_min: float
+    large_ratio: float
+    blocks_ratio: float
+
+    @classmethod
+    def of(cls, samples: Sequence[MemorySample], *, warm_up_s: float) -> Memory | None:
+        """Return how it changed, or None if fewer than three samples are left after the warm-up."""
+        start_s = samples[0].at_s + warm_up_s if samples else 0.0
+        kept = [sample for sample in samples if sample.at_s >= start_s]
+        if len(kept) < 3:
+            return None
+        times_s = [sample.at_s for sample in kept]
+        minutes = (times_s[-1] - times_s[0]) / 60
+        resident = _line(times_s, [sample.resident_bytes for sample in kept])
+        large = _line(times_s, [sample.large_bytes for sample in kept])
+        blocks = _line(times_s, [sample.blocks for sample in kept])
+        return cls(
+            resident_bytes=resident[1],
+            resident_per_min=(resident[1] - resident[0]) / minutes,
+            large_per_min=(large[1] - large[0]) / minutes,
+            large_ratio=large[1] / large[0],
+            blocks_ratio=blocks[1] / blocks[0],
+        )
+
+
+def _line(times_s: Sequence[float], values: Sequence[float]) -> tuple[float, float]:
+    """Return the first and the last point of the line through values."""
+    slope, intercept = statistics.linear_regression(times_s, values)
+    return intercept + slope * times_s[0], intercept + slope * times_s[-1]
+
+
+@attrs.frozen(kw_only=True)
+class Leaks:
+    """What is left of all clients: connections in use before they are closed, and the rest afterwards."""
+
+    connections_in_use: int
+    tasks: int
+    files_and_sockets: int
+    threads: int
+
+    @property
+    def has_ended(self) -> bool:
+        """Whether nothing is left that needs time to end."""
+        return not (self.tasks or self.files_and_sockets or self.threads)
+
+
+@attrs.frozen(kw_only=True)
+class Outcome:
+    """What a soak has measured in the process of its readers.
+
+    Args:
+        tallies: what was counted, by source.
+        recoveries_s: how long it took each time from the end of a fault to right answers of each kind, by the fault's name.
+        memory: the samples of its memory.
+        leaks: what is left at the end.
+        most_connections: the most connections to one port at once.
+        seconds: how long it lasted.
+    """
+
+    tallies: dict[str, Tally]
+    recoveries_s: dict[str, list[float]]
+    memory: list[MemorySample]
+    leaks: Leaks
+    most_connections: int
+    seconds: float

