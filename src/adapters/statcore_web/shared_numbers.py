@@ -40,7 +40,7 @@ class SharedNumbers:
             UnavailableError: the system does not give the memory.
         """
         self.width = width
-        self.file = _new_memory() if file is None else file
+        self.file: int = _new_memory() if file is None else file
         self._bytes = memoryview(mmap.mmap(self.file, _BYTES))
         self._counts = self._bytes.cast("Q")
         self._numbers = self._bytes.cast("d")

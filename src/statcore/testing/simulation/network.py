@@ -256,9 +256,9 @@ class SimulatedTransport(asyncio.Transport):
         self.is_client = is_client
         self.protocol: Any = protocol
         client, server = (own, remote) if is_client else (remote, own)
-        self.last_arrival_s = 0.0
+        self.last_arrival_s: float = 0.0
         """When the last of the bytes for this end arrives."""
-        self.label = f"{client[1]} to {server[0]}:{server[1]}"
+        self.label: str = f"{client[1]} to {server[0]}:{server[1]}"
         self._network = network
         self._loop = loop
         self._inbox: deque[bytes | _End] = deque()

@@ -103,13 +103,15 @@ class ClusterNode(ReplicatedValkey):
     def __attrs_post_init__(self) -> None:
         """Add the commands of a node."""
         super().__attrs_post_init__()
-        self.commands |= {
-            "CLUSTER": Command(_cluster, -2, is_always=True),
-            "ASKING": Command(_asking, 1),
-            "READONLY": Command(_readonly, 1, is_always=True),
-            "READWRITE": Command(_readwrite, 1, is_always=True),
-            "SELECT": Command(_select, 2, is_always=True),
-        }
+        self.commands.update(
+            {
+                "CLUSTER": Command(_cluster, -2, is_always=True),
+                "ASKING": Command(_asking, 1),
+                "READONLY": Command(_readonly, 1, is_always=True),
+                "READWRITE": Command(_readwrite, 1, is_always=True),
+                "SELECT": Command(_select, 2, is_always=True),
+            }
+        )
 
     @property
     def id(self) -> str:
@@ -241,7 +243,7 @@ class ClusterNode(ReplicatedValkey):
     def become(self, primary: ClusterNode | None) -> None:
         """Be a primary, or the replica of one, and tell the others."""
         self.own.primary = primary
-        self.has_synced = primary is None
+        self.has_synced: bool = primary is None
         self._elects_s = None
         self.news += 1
         self.follow(primary)

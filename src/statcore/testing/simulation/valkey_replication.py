@@ -147,7 +147,7 @@ class ReplicatedValkey(Peer):
     def heal(self) -> None:
         """End every fault of the process and of its paths to others; its role stays."""
         super().heal()
-        self.is_read_only = self.primary is not None
+        self.is_read_only: bool = self.primary is not None
         self.is_withholding = False
         self.side = 0
         self.on_change(None)
@@ -249,5 +249,5 @@ class ReplicatedValkey(Peer):
         self.on_change(None)
 
     def _load(self) -> None:
-        self.is_loading = False
+        self.is_loading: bool = False
         self.on_change(None)

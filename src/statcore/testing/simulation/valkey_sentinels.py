@@ -80,7 +80,9 @@ class SimulatedSentinel(Peer):
     def __attrs_post_init__(self) -> None:
         """Have the commands of a sentinel only."""
         super().__attrs_post_init__()
-        self.commands = {name: self.commands[name] for name in _KEPT} | {"SENTINEL": Command(_sentinel, -2)}
+        self.commands: dict[str, Command] = {name: self.commands[name] for name in _KEPT} | {
+            "SENTINEL": Command(_sentinel, -2)
+        }
         for server in self.servers:
             self._seen[server.name] = _Seen(server, self.time_s(), self.time_s(), server is self.primary)
 
