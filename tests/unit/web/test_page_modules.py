@@ -379,6 +379,27 @@ def test_the_last_row_is_found_though_figures_change_the_order(moved: int) -> No
     assert 905 == run_program(_LIST + program, 1000, moved)
 
 
+def test_the_last_rows_are_at_the_end_though_the_order_never_rests() -> None:
+    """Five objects have always left the last page since its cursor was found: its 95 rows are the last of the list."""
+    program = """
+    globalThis.service = async (url) => {
+      const { after, limit } = JSON.parse(url.searchParams.get("variables"));
+      if (limit > 100) return answer({ data: { list: { total_count: 1000, next_cursor: String(Number(after) + limit) } } });
+      const from = after ? Number(after) + 5 : 0;
+      const items = Array.from({ length: Math.min(limit, 1000 - from) }, (_, number) => ({ id: from + number }));
+      const next_cursor = from + limit < 1000 ? String(from + limit) : null;
+      return answer({ data: { list: { total_count: 1000, next_cursor, items } } });
+    };
+    return await new Promise((resolve) => {
+      const list = new ListWindow(listing, ({ rows }) => {
+        if (rows.has(950)) resolve([904, 905, 999].map((number) => rows.get(number)?.id ?? null));
+        else if (rows.has(0)) list.show(980, 1000);
+      });
+    });
+    """
+    assert [None, 905, 999] == run_program(_LIST + program, 1000)
+
+
 def test_a_row_in_an_outage_has_the_time_of_the_last_confirmation() -> None:
     """The service confirms an answer by 304, and then cannot read the figures: they keep the time of the 304."""
     program = """

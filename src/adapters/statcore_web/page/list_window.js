@@ -18,9 +18,9 @@ import { wrongByItem } from "./problems.js";
  */
 /**
  * A page of rows. A page begins after the cursor `after`, which the answer to the page before it contains. So only the first page in
- * view is refreshed by a timer; each answer to a page makes the list request the next page in view. `isWaiting`: a request was sent
- * and has no answer yet.
- * @typedef {{rows: Row[], live?: Live, after?: string, isFirst: boolean, isWaiting: boolean, stop?: () => void}} ListPage
+ * view is refreshed by a timer; each answer to a page makes the list request the next page in view. `first` is the number of its
+ * first row. `isWaiting`: a request was sent and has no answer yet.
+ * @typedef {{first: number, rows: Row[], live?: Live, after?: string, isFirst: boolean, isWaiting: boolean, stop?: () => void}} ListPage
  */
 /**
  * What is known of a list: the number of its rows (undefined before the first answer), the loaded rows by their
@@ -101,7 +101,7 @@ export class ListWindow {
    */
   #request(number, isFirst) {
     const after = this.#cursors[number];
-    const page = this.#pages.get(number) ?? { rows: [], isFirst, isWaiting: false };
+    const page = this.#pages.get(number) ?? { first: number * PAGE, rows: [], isFirst, isWaiting: false };
     if (page.stop && page.after === after && page.isFirst === isFirst) return;
     halt(page);
     Object.assign(page, { after, isFirst, isWaiting: true });
@@ -125,6 +125,7 @@ export class ListWindow {
       this.#cursors.length = Math.min(this.#cursors.length, Math.ceil(list.total_count / PAGE) + 1);
       if (list.next_cursor) this.#cursors[number + 1] = list.next_cursor;
       const end = number * PAGE + page.rows.length;
+      page.first = list.next_cursor ? number * PAGE : list.total_count - page.rows.length; // the last rows, wherever they began
       if (list.next_cursor ? end >= list.total_count : end !== list.total_count) this.#findAgain();
     }
     Object.assign(page, { live, isWaiting: false });
@@ -140,8 +141,8 @@ export class ListWindow {
   #report() {
     /** @type {Map<number, Row>} */
     const rows = new Map();
-    for (const [number, page] of this.#pages) {
-      for (const [place, row] of page.rows.entries()) rows.set(number * PAGE + place, row);
+    for (const { first, rows: loaded } of this.#pages.values()) {
+      for (const [place, row] of loaded.entries()) rows.set(first + place, row);
     }
     const lives = [this.#skip?.live, ...this.#needed.map((number) => this.#pages.get(number)?.live)];
     const failed = lives.find((live) => live?.failure);
