@@ -34,6 +34,18 @@ SET_HIDDEN: Final = """(hidden) => {
     document.dispatchEvent(new Event("visibilitychange"));
 }"""
 
+REQUESTS_OF_CLICK: Final = """(button) => {
+    const { fetch } = globalThis;
+    let requests = 0;
+    globalThis.fetch = (...request) => {
+        requests += 1;
+        return fetch(...request);
+    };
+    button.click();
+    globalThis.fetch = fetch;
+    return requests;
+}"""
+
 
 @attrs.frozen
 class Overview:
@@ -449,9 +461,12 @@ async def test_an_outage_of_the_service_shows_and_heals(browser: Browser) -> Non
             await expect(shown.page.get_by_role("main").get_by_role("status")).to_contain_text("unavailable")
             await expect(shown.cell(session_id(0), "CPU")).to_have_text("1000 %")
             await shown.page.go_back()
+            async with shown.page.expect_event("requestfailed"):
+                await shown.visit.refresh()
+            assert 0 < await shown.page.get_by_role("button", name="Try again").evaluate(REQUESTS_OF_CLICK)
             await world.write(turn=100, numbers=[0])
             await service.enter_async_context(listening(world, port))
-            await shown.page.get_by_role("button", name="Try again").click()
+            await shown.visit.refresh()
             await expect(shown.connection).to_contain_text("Live")
             await expect(shown.cell(session_id(0), "CPU")).to_have_text("1001 %")
             await expect(shown.page.get_by_role("main").get_by_role("status")).to_have_count(0)
