@@ -23,6 +23,7 @@ from statcore.concurrency import (
     CONCURRENT_CALLS,
     Deadline,
     close_coroutine,
+    deadlines_within,
     in_thread,
     in_turns,
     limiter,
@@ -296,6 +297,46 @@ def test_deadlines_nest() -> None:
             return outer.remaining_s()
 
     assert 4.0 == run_instantly(wait())
+
+
+def test_the_deadlines_of_a_block_end_with_it() -> None:
+    """A shorter deadline stays, and so does the time of an outer block; after the block a deadline has its whole time."""
+
+    async def remaining_s(timeout_s: float) -> float:
+        async with Deadline(timeout_s, waiting_for="an answer") as deadline:
+            return deadline.remaining_s()
+
+    async def scenario() -> list[float]:
+        with deadlines_within(5):
+            found = [await remaining_s(9), await remaining_s(1), await asyncio.create_task(remaining_s(9))]
+            await asyncio.sleep(1)
+            with deadlines_within(9):
+                found.append(await remaining_s(9))
+            with deadlines_within(2):
+                found.append(await remaining_s(9))
+        return [*found, await remaining_s(9)]
+
+    assert [5.0, 1.0, 5.0, 4.0, 2.0, 9.0] == run_instantly(scenario())
+
+
+def test_a_deadline_says_how_long_a_block_lets_it_wait() -> None:
+    """A deadline that is made when the time of the block is up waits no longer."""
+
+    async def wait() -> None:
+        async with Deadline(9, waiting_for="an answer"):
+            await hang()
+
+    async def scenario() -> list[float]:
+        times: list[float] = []
+        with deadlines_within(2.5):
+            for _ in range(2):
+                with pytest.raises(TimedOutError, match="for an answer") as raised:
+                    await wait()
+                times.append(raised.value.timeout_s)
+                await asyncio.sleep(1)
+        return [*times, seconds()]
+
+    assert [2.5, 0.0, 4.5] == run_instantly(scenario())
 
 
 @attrs.define

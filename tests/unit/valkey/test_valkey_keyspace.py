@@ -16,7 +16,7 @@ from tests.support.tcp import listening
 from tests.support.turns import counting_turns
 from tests.support.valkey_memory_servers import ELSEWHERE, MemoryNode, Servers, short_pauses
 
-from statcore.concurrency import Deadline
+from statcore.concurrency import Deadline, deadlines_within
 from statcore.errors import AccessDeniedError, ClosedError, InputError, StatcoreError, TimedOutError, UnavailableError
 from statcore.testing.cancellation import cancel_at_every_step
 from statcore_connection.lifetime import Lifetime
@@ -102,6 +102,26 @@ async def test_many_callers_search_once() -> None:
     assert [list(VALUES.values())] * 15 == await asyncio.gather(*others)
     assert first.cancelled()
     assert 1 == servers.searches
+
+
+def test_a_search_has_its_whole_time_whoever_begins_it() -> None:
+    """The first caller has less time than the search takes; another caller gets the map."""
+
+    @attrs.frozen
+    class Slow(TellsSlots):
+        async def exchange(self, commands: Sequence[Command], /, *, deadline: Deadline) -> list[Any]:
+            async with Deadline(ENOUGH_S, waiting_for="an answer"):
+                await asyncio.sleep(1)
+            return await super().exchange(commands, deadline=deadline)
+
+    async def scenario() -> StatcoreError | None:
+        slots = [[0, SLOTS - 1, [b"node", 1]]]
+        keyspace = Keyspace.of_cluster([FIRST], lambda address, _: Slow(address, slots), timeout_s=ENOUGH_S)
+        with deadlines_within(0.5):
+            keyspace.discovery.search()
+        return await keyspace.discovery.refresh()
+
+    assert run_instantly(scenario()) is None
 
 
 async def test_a_redirect_is_followed_and_the_map_is_searched_once_for_all_callers() -> None:
