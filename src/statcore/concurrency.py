@@ -223,6 +223,11 @@ class Deadline:
         return cast("float", self._timer.when()) - get_running_loop().time()
 
 
+def retry_after_s(error: StatcoreError) -> float | None:
+    """Return the pause in seconds that a server asked for, or None."""
+    return error.retry_after_s if isinstance(error, UnavailableError) else None
+
+
 async def retry(
     attempt: Callable[[], Awaitable[_Result]],
     *,
@@ -230,12 +235,12 @@ async def retry(
     is_retryable: Callable[[StatcoreError], bool],
     first_pause_s: float,
     longest_pause_s: float,
-    max_attempts: int | None = None,
+    requested_pause_s: Callable[[StatcoreError], float | None] = retry_after_s,
 ) -> _Result:
     """Return the result of the first attempt that succeeds.
 
     Pauses between attempts double. A random part of up to half of each pause is left out, so that clients that failed at
-    the same time do not retry at the same time. A server's `retry_after_s` takes the place of the pause.
+    the same time do not retry at the same time. A pause that servers ask for takes the place of it.
 
     When the time is up, the deadline ends the attempt or the pause, and raises its own error. If a server's pause would end
     after the deadline, the error of the attempt is raised at once; it says when another call may succeed.
@@ -246,14 +251,13 @@ async def retry(
         is_retryable: whether another attempt may succeed after this error.
         first_pause_s: the pause after the first attempt, in seconds.
         longest_pause_s: the bound of the doubled pauses, in seconds.
-        max_attempts: how many attempts there are at most; None means as many as the deadline allows.
+        requested_pause_s: returns the pause that servers ask for after this error, in seconds; None for a doubled pause.
 
     Raises:
-        StatcoreError: the error of the last attempt. It is not retryable, the attempts are used up, or the pause that the
-            server names is longer than the time that remains.
+        StatcoreError: the error of the last attempt. It is not retryable, or the pause that servers ask for is longer than
+            the time that remains.
     """
     backoff_s = first_pause_s
-    attempts = 0
     while True:
         try:
             return await attempt()
@@ -261,10 +265,9 @@ async def retry(
             from asyncio import sleep  # noqa: PLC0415
             from random import uniform  # noqa: PLC0415
 
-            attempts += 1
-            if attempts == max_attempts or not is_retryable(error):
+            if not is_retryable(error):
                 raise
-            pause_s = error.retry_after_s if isinstance(error, UnavailableError) else None
+            pause_s = requested_pause_s(error)
             if pause_s is None:
                 pause_s = backoff_s * uniform(0.5, 1.0)  # noqa: S311 - no secret
             elif pause_s >= deadline.remaining_s():

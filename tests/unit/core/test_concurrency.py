@@ -30,6 +30,7 @@ from statcore.concurrency import (
     map_concurrently,
     map_keeping_errors,
     retry,
+    retry_after_s,
     run_both,
     run_concurrently,
 )
@@ -362,7 +363,7 @@ class Attempts:
         *,
         timeout_s: float = 1e9,
         is_retryable: Callable[[StatcoreError], bool] = attrgetter("retryable"),
-        max_attempts: int | None = None,
+        requested_pause_s: Callable[[StatcoreError], float | None] = retry_after_s,
     ) -> str:
         """Retry with pauses of 1 s to 8 s."""
         async with Deadline(timeout_s, waiting_for="an answer") as deadline:
@@ -372,7 +373,7 @@ class Attempts:
                 is_retryable=is_retryable,
                 first_pause_s=1,
                 longest_pause_s=8,
-                max_attempts=max_attempts,
+                requested_pause_s=requested_pause_s,
             )
 
     def retried(self, **options: Any) -> str:
@@ -418,16 +419,6 @@ def test_the_caller_decides_what_is_retryable() -> None:
         attempts.retried(is_retryable=lambda error: not isinstance(error, PartialAnswerError))
 
 
-@given(st.integers(1, 8))
-def test_attempts_are_counted(max_attempts: int) -> None:
-    """The last error is raised when they are used up."""
-    errors = [UnavailableError(str(number)) for number in range(20)]
-    attempts = Attempts(errors)
-    with pytest.raises(UnavailableError) as raised:
-        attempts.retried(max_attempts=max_attempts)
-    assert (errors[max_attempts - 1], max_attempts) == (raised.value, len(attempts.times))
-
-
 @given(st.floats(0.1, 100))
 def test_attempts_go_on_until_the_deadline(timeout_s: float) -> None:
     """The deadline ends the last pause, and raises its own error."""
@@ -443,6 +434,16 @@ def test_a_server_says_when_to_come_back() -> None:
     attempts = Attempts([UnavailableError("busy", retry_after_s=seconds) for seconds in (0.25, 60.0, 0.0)])
     assert "answer" == attempts.retried()
     assert [0.25, 60.0, 0.0] == pytest.approx(attempts.pauses_s(), abs=1e-6)
+
+
+def test_the_caller_decides_which_pause_servers_ask_for() -> None:
+    """It gets each error; without a pause, the doubled ones go on."""
+    errors = [UnavailableError("busy", retry_after_s=1e10), UnavailableError("other", retry_after_s=1e10)]
+    attempts = Attempts(errors)
+    assert "answer" == attempts.retried(requested_pause_s=lambda error: 30.0 if error is errors[0] else None)
+    first_s, second_s = attempts.pauses_s()
+    assert 30.0 == pytest.approx(first_s, abs=1e-6)
+    assert 1 <= second_s <= 2
 
 
 def test_a_server_that_is_back_too_late_is_not_waited_for() -> None:
