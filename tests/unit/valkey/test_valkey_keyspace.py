@@ -207,7 +207,7 @@ async def test_a_server_that_was_not_sick_is_waited_for_once() -> None:
         await read(keyspace, lost, timeout_s=SOON_S)
     servers.faults.clear()
     assert list(VALUES.values()) == await read(keyspace, KEYS)
-    assert not keyspace.sick
+    assert not keyspace.failing
 
 
 def test_a_server_that_fails_late_costs_no_other_key() -> None:
