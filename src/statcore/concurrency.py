@@ -242,8 +242,8 @@ async def retry(
     Pauses between attempts double. A random part of up to half of each pause is left out, so that clients that failed at
     the same time do not retry at the same time. A pause that servers ask for takes the place of it.
 
-    When the time is up, the deadline ends the attempt or the pause, and raises its own error. If a server's pause would end
-    after the deadline, the error of the attempt is raised at once; it says when another call may succeed.
+    When the time is up, the deadline ends the attempt or the pause; in a pause it raises the error of the last attempt.
+    That error is raised at once if a server's pause would end after the deadline; it says when another call may succeed.
 
     Args:
         attempt: makes one attempt.
@@ -274,7 +274,12 @@ async def retry(
                 raise
             if (count := on_retry.get()) is not None:
                 count(error)
-        await sleep(pause_s)
+            failure = error
+        try:
+            await sleep(pause_s)
+        finally:
+            if deadline.is_over:
+                deadline.failure = deadline.failure or failure
         backoff_s = min(2 * backoff_s, longest_pause_s)
 
 

@@ -85,7 +85,7 @@ class Discovery:
             return None
         if self._search is None or self._search.done():
             # All callers wait for it, so it has its whole time, however little the first of them has.
-            self._search = asyncio.create_task(self._run(self.find), context=Context())
+            self._search = Context().run(asyncio.create_task, self._run(self.find))
         return self._search
 
     @property
