@@ -6,8 +6,8 @@ takes as long as importing the rest of the core.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterable, Sequence
-from contextlib import AbstractAsyncContextManager
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Generator, Iterable, Sequence
+from contextlib import AbstractAsyncContextManager, contextmanager
 from contextvars import ContextVar
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Final, Self, TypeVar, cast
@@ -23,6 +23,8 @@ ITEMS_PER_TURN: Final = 128
 """How many items `in_turns` yields in one turn of the event loop by default: one or two milliseconds of work."""
 on_retry: Final[ContextVar[Callable[[StatcoreError], object] | None]] = ContextVar("statcore_on_retry", default=None)
 """Called with the error of each attempt that `retry` repeats, in the context of the call; for hosts that count retries."""
+_latest_end_s: Final[ContextVar[float | None]] = ContextVar("statcore_latest_end", default=None)
+"""When a new `Deadline` ends at the latest, on the clock of the event loop; None if it has its whole time."""
 
 _Item = TypeVar("_Item")
 _Result = TypeVar("_Result")
@@ -135,8 +137,28 @@ async def map_keeping_errors(
     return await map_concurrently(items, outcome)
 
 
+@contextmanager
+def deadlines_within(timeout_s: float, /) -> Generator[None]:
+    """Let each `Deadline` of the block end within `timeout_s` seconds, counted from entering the block.
+
+    This holds for every `Deadline` that the block, or a task that it starts, makes. So what the block calls ends by itself,
+    with its own error, before the caller's time is up. A task that works for other callers as well needs a context of its
+    own (`create_task(…, context=Context())`).
+    """
+    from asyncio import get_running_loop  # noqa: PLC0415
+
+    before_s, end_s = _latest_end_s.get(), get_running_loop().time() + timeout_s
+    token = _latest_end_s.set(end_s if before_s is None else min(before_s, end_s))
+    try:
+        yield
+    finally:
+        _latest_end_s.reset(token)
+
+
 class Deadline:
-    """An async context whose block must end within `timeout_s` seconds, counted from entering it.
+    """An async context whose block must end within `timeout_s` seconds, or sooner within `deadlines_within`.
+
+    The time counts from making the deadline.
 
     A cancellation from outside leaves the block as `CancelledError`, even at the moment when the time is up. Errors of
     the block itself, its own `TimeoutError` among them, are raised unchanged.
@@ -151,23 +173,25 @@ class Deadline:
     """
 
     def __init__(self, timeout_s: float, /, *, waiting_for: str) -> None:
-        """Keep the arguments; the clock starts when the block is entered."""
+        """Start the clock."""
         import asyncio  # noqa: PLC0415 - half the time of `from asyncio import timeout`, in each call of an adapter
 
+        if (latest_end_s := _latest_end_s.get()) is not None:
+            timeout_s = max(0.0, min(timeout_s, latest_end_s - asyncio.get_running_loop().time()))
         self.waiting_for = waiting_for
         self.failure: StatcoreError | None = None
         self._timeout_s = timeout_s
         self._timer = asyncio.timeout(timeout_s)
 
     async def __aenter__(self) -> Self:
-        """Start the clock."""
+        """Let the block be cancelled when the time is up."""
         await self._timer.__aenter__()
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        """Stop the clock."""
+        """Raise the error if the time is up."""
         try:
             await self._timer.__aexit__(kind, error, traceback)
         except TimeoutError as late:
@@ -199,6 +223,11 @@ class Deadline:
         return cast("float", self._timer.when()) - get_running_loop().time()
 
 
+def retry_after_s(error: StatcoreError) -> float | None:
+    """Return the pause in seconds that a server asked for, or None."""
+    return error.retry_after_s if isinstance(error, UnavailableError) else None
+
+
 async def retry(
     attempt: Callable[[], Awaitable[_Result]],
     *,
@@ -206,15 +235,15 @@ async def retry(
     is_retryable: Callable[[StatcoreError], bool],
     first_pause_s: float,
     longest_pause_s: float,
-    max_attempts: int | None = None,
+    requested_pause_s: Callable[[StatcoreError], float | None] = retry_after_s,
 ) -> _Result:
     """Return the result of the first attempt that succeeds.
 
     Pauses between attempts double. A random part of up to half of each pause is left out, so that clients that failed at
-    the same time do not retry at the same time. A server's `retry_after_s` takes the place of the pause.
+    the same time do not retry at the same time. A pause that servers ask for takes the place of it.
 
-    When the time is up, the deadline ends the attempt or the pause, and raises its own error. If a server's pause would end
-    after the deadline, the error of the attempt is raised at once; it says when another call may succeed.
+    When the time is up, the deadline ends the attempt or the pause; in a pause it raises the error of the last attempt.
+    That error is raised at once if a server's pause would end after the deadline; it says when another call may succeed.
 
     Args:
         attempt: makes one attempt.
@@ -222,14 +251,13 @@ async def retry(
         is_retryable: whether another attempt may succeed after this error.
         first_pause_s: the pause after the first attempt, in seconds.
         longest_pause_s: the bound of the doubled pauses, in seconds.
-        max_attempts: how many attempts there are at most; None means as many as the deadline allows.
+        requested_pause_s: returns the pause that servers ask for after this error, in seconds; None for a doubled pause.
 
     Raises:
-        StatcoreError: the error of the last attempt. It is not retryable, the attempts are used up, or the pause that the
-            server names is longer than the time that remains.
+        StatcoreError: the error of the last attempt. It is not retryable, or the pause that servers ask for is longer than
+            the time that remains.
     """
     backoff_s = first_pause_s
-    attempts = 0
     while True:
         try:
             return await attempt()
@@ -237,17 +265,21 @@ async def retry(
             from asyncio import sleep  # noqa: PLC0415
             from random import uniform  # noqa: PLC0415
 
-            attempts += 1
-            if attempts == max_attempts or not is_retryable(error):
+            if not is_retryable(error):
                 raise
-            pause_s = error.retry_after_s if isinstance(error, UnavailableError) else None
+            pause_s = requested_pause_s(error)
             if pause_s is None:
                 pause_s = backoff_s * uniform(0.5, 1.0)  # noqa: S311 - no secret
             elif pause_s >= deadline.remaining_s():
                 raise
             if (count := on_retry.get()) is not None:
                 count(error)
-        await sleep(pause_s)
+            failure = error
+        try:
+            await sleep(pause_s)
+        finally:
+            if deadline.is_over:
+                deadline.failure = deadline.failure or failure
         backoff_s = min(2 * backoff_s, longest_pause_s)
 
 

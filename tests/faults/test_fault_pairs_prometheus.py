@@ -194,6 +194,35 @@ async def test_pauses_of_both_members(fake_prometheus: StartFake, http_reply: Re
     assert (1, 1) == (len(first.seen), len(second.seen))
 
 
+async def test_a_member_does_not_wait_for_the_pause_of_the_other(fake_prometheus: StartFake, http_reply: Reply) -> None:
+    """It asked for no pause, so it is tried again at once."""
+    long = http_reply(status=429, retry_after="3600")
+    first, second = await fake_prometheus(long), await fake_prometheus(http_reply(status=503), http_reply(vector("2")))
+    async with pair_of(first, second, timeout_s=5) as client:
+        assert [2.0] == await values(client)
+    assert (1, 2) == (len(first.seen), len(second.seen))
+
+
+async def test_a_member_that_stays_down_and_a_pause_of_the_other(fake_prometheus: StartFake, http_reply: Reply) -> None:
+    """Each has its own attempts: the pause is still waited for when those of the other are used up."""
+    first = await fake_prometheus(http_reply(status=503))
+    second = await fake_prometheus(http_reply(status=429, retry_after="1"), http_reply(vector("2")))
+    async with pair_of(first, second) as client:
+        assert [2.0] == await values(client)
+    assert (3, 2) == (len(first.seen), len(second.seen))
+
+
+async def test_the_error_of_a_pair_names_no_pause_of_one_member(fake_prometheus: StartFake, http_reply: Reply) -> None:
+    """Another call may succeed sooner, at the member that asked for none."""
+    first = await fake_prometheus(http_reply(status=429, retry_after="3600"))
+    second = await fake_prometheus(http_reply(status=503))
+    async with pair_of(first, second, timeout_s=5) as client:
+        with pytest.raises(UnavailableError, match=rf"{first.url}.*; {second.url}") as caught:
+            await client.query("up")
+    assert caught.value.retry_after_s is None
+    assert (1, 3) == (len(first.seen), len(second.seen))
+
+
 async def test_a_cancelled_pause_and_the_next_call(fake_client: StartClient, http_reply: Reply) -> None:
     """A call that is cancelled in a server's pause is not sent again; the next call is sent at once."""
     refused = Begun(http_reply(status=429, retry_after="20"))

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import resource
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Final
@@ -49,6 +51,43 @@ async def test_a_log_that_cannot_be_written_changes_no_answer_and_no_exit_code(
             assert 0 == service.stop()
     finally:
         os.close(stderr)
+
+
+@pytest.mark.parametrize("workers", ["1", "2"])
+@pytest.mark.parametrize("closed", ["2>&-", "<&- 2>&-"])
+async def test_a_service_whose_standard_error_is_closed_prints_its_url_alone(
+    closed: str, workers: str, tmp_path: Path
+) -> None:
+    """It is ready, answers, and ends with 0; its log goes nowhere."""
+    within = ["sh", "-c", f'exec "$@" {closed}', "sh"]
+    with serving_in(tmp_path, environment(**AWAY), "--workers", workers, within=within) as service:
+        assert [200] * 5 == [await answers(service.url) for _ in range(5)]
+        assert 0 == service.stop()
+        assert service.process.stdout is not None
+        assert "" == service.process.stdout.read()
+
+
+@pytest.mark.parametrize("workers", ["1", "2"])
+@pytest.mark.parametrize("closed", [">&-", "<&- >&-"])
+async def test_a_service_whose_standard_output_is_closed_serves(closed: str, workers: str, tmp_path: Path) -> None:
+    """Its log has the URL, and no error."""
+    service = [sys.executable, "-m", "statcore_cli", "serve", "--port", "0", "--workers", workers]
+    log_file = tmp_path / "log"
+    with log_file.open("w") as log:
+        process = await asyncio.create_subprocess_exec(
+            "sh", "-c", f'exec "$@" {closed}', "sh", *service, env=environment(**AWAY), stderr=log
+        )
+    try:
+        await until(lambda: "serving http" in log_file.read_text(), "the service")
+        url = log_file.read_text().split("serving ")[1].split()[0]
+        assert [200] * 5 == [await answers(url) for _ in range(5)]
+        process.terminate()
+        assert 0 == await process.wait()
+    finally:
+        if process.returncode is None:
+            process.kill()
+            await process.wait()
+    assert [] == [line for line in log_file.read_text().splitlines() if " INFO " not in line]
 
 
 async def test_a_log_has_no_traceback_of_the_time_in_which_it_was_full(tmp_path: Path) -> None:

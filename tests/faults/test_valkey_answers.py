@@ -97,10 +97,10 @@ async def test_an_error_among_many_answers_leaves_none_behind(fake_valkey: Start
 
 @pytest.mark.parametrize("extra", [b"+none\r\n", b"$1\r\n\x80\r\n", b"*2\r\n$1"])
 async def test_more_answers_than_questions_are_a_protocol_error(fake_valkey: StartFake, extra: bytes) -> None:
-    """Any of them may be the answer too many, so none is believed; the next answer is read correctly."""
+    """Which answer belongs to which command is not known, so none is used; the next answer is read correctly."""
     url = await fake_valkey({b"MGET": [GOOD + extra, GOOD]})
     async with aclosing(ValkeyStatistics.from_url(url)) as store:
-        with pytest.raises(ProtocolError, match="more than"):
+        with pytest.raises(ProtocolError, match="more answers than"):
             await store.fetch_kernel_statistics(IDS)
         assert [{}, {}] == list(await store.fetch_kernel_statistics(IDS))
 

@@ -12,7 +12,7 @@ import pytest
 from aiohttp.client_proto import ResponseHandler
 from tests.simulation.planting import Plant
 
-from statcore.concurrency import Deadline, retry
+from statcore.concurrency import Deadline
 from statcore.errors import ProtocolError, StatcoreError, UnavailableError
 from statcore.model import MatrixResult, Series
 from statcore.queriers.coalescing import CoalescedQuerier
@@ -53,12 +53,8 @@ def retry_after_is_ignored(patch: pytest.MonkeyPatch) -> None:
 
 def retries_have_no_limit(patch: pytest.MonkeyPatch) -> None:
     """Attempts go on until the deadline."""
-
-    async def retry_for_ever(attempt: Callable[[], Awaitable[_Result]], **options: Any) -> _Result:
-        del options["max_attempts"]
-        return await retry(attempt, **options)
-
-    patch.setattr(transport, "retry", retry_for_ever)
+    failures = transport._Failures
+    patch.setattr(transport, "_Failures", lambda _: failures(10**9))
 
 
 def a_failure_is_nothing(patch: pytest.MonkeyPatch) -> None:

@@ -104,7 +104,7 @@ def the_first_failure_is_the_last(patch: pytest.MonkeyPatch) -> None:
     retry = concurrency.retry
 
     async def once(attempt: Any, **settings: Any) -> Any:
-        return await retry(attempt, **settings, max_attempts=1)
+        return await retry(attempt, **{**settings, "is_retryable": lambda _: False})
 
     patch.setattr(fan_out, "retry", once)
 

@@ -44,10 +44,11 @@ def _run() -> None:
         try:
             os.fstat(descriptor)
         except OSError:  # otherwise the next opened file would get this number, and stray output would go into it
-            os.open(os.devnull, os.O_RDWR)
-    # Python sets a stream to None when it was closed before the start; print() and isatty() fail on None.
-    sys.stdout = sys.stdout or os.fdopen(os.open(os.devnull, os.O_WRONLY), "w")
-    sys.stderr = sys.stderr or os.fdopen(os.open(os.devnull, os.O_WRONLY), "w")
+            os.set_inheritable(os.open(os.devnull, os.O_RDWR), True)  # noqa: FBT003 - workers need all three, too
+    # Python sets a stream to None when it was closed before the start; print() and isatty() fail on None. A stream that
+    # owned its descriptor would close it when the stream is replaced; the answer might then get its number.
+    sys.stdout = sys.stdout or open(1, "w", closefd=False)  # noqa: SIM115
+    sys.stderr = sys.stderr or open(2, "w", closefd=False)  # noqa: SIM115
     # Characters outside the terminal's encoding are escaped.
     cast(TextIOWrapper, sys.stdout).reconfigure(errors="backslashreplace")
     write_errors_at_once()

@@ -87,7 +87,6 @@ class BatchLoader(Generic[_Key]):
         for batch in dict.fromkeys(self._batch_of.values()):
             if batch.outcomes is None:
                 batch.cancel()
-                batch.task.cancel()
 
     def _place(self, key: _Key) -> tuple[_Batch[_Key], int]:
         known: Any = key if self._identity is None else self._identity(key)
@@ -168,8 +167,9 @@ class _Batch(Generic[_Key]):
         self.settle(Outcomes(values=[error] * len(self.keys), remarks={}))
 
     def cancel(self) -> None:
-        """Cancel everything that waits for the batch."""
+        """Cancel the read, and everything that waits for it; no request joins it, although it may take a while to end."""
         self.is_cancelled = True
+        self.task.cancel()
         for future in self._waiting:
             future.cancel()
         self._waiting.clear()
@@ -182,8 +182,7 @@ class _Batch(Generic[_Key]):
 
     def _cancel_if_unused(self) -> None:
         if self._cancelled == len(self._waiting) and not self.is_cancelled:
-            self.is_cancelled = True  # now, because the read may take a while to end
-            self.task.cancel()
+            self.cancel()
 
     def _as_read(self, error: BaseException) -> BaseException:
         """Return an error with the traceback that it had when it was read.

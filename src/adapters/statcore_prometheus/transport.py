@@ -16,7 +16,7 @@ import aiohttp
 import attrs
 from yarl import URL
 
-from statcore.concurrency import Deadline, give_way, retry
+from statcore.concurrency import Deadline, give_way, retry, retry_after_s
 from statcore.errors import (
     InputError,
     PartialAnswerError,
@@ -79,26 +79,42 @@ class _ServerStates:
 class _Failures:
     """What went wrong in the attempts of one call, by the position of the server."""
 
-    newest: dict[int, StatcoreError] = attrs.field(factory=dict[int, StatcoreError])
+    max_attempts: int
+    """How often a server is tried at most."""
+    newest: dict[int, StatcoreError] = attrs.field(factory=dict[int, StatcoreError], init=False)
     """The newest error of each server that failed."""
-    pauses: dict[int, float] = attrs.field(factory=dict[int, float])
+    attempts: dict[int, int] = attrs.field(factory=dict[int, int], init=False)
+    """How often each server has failed."""
+    pauses: dict[int, float] = attrs.field(factory=dict[int, float], init=False)
     """For each server that asked for a pause, the seconds that remain of the deadline when the pause is over."""
 
     def add(self, position: int, error: StatcoreError, remaining_s: float) -> None:
         """Keep a server's error, with `remaining_s` of the deadline."""
         self.newest[position] = error
+        self.attempts[position] = self.attempts.get(position, 0) + 1
         self.pauses.pop(position, None)
-        if isinstance(error, UnavailableError) and error.retry_after_s is not None:
-            self.pauses[position] = remaining_s - error.retry_after_s
+        if (pause_s := retry_after_s(error)) is not None:
+            self.pauses[position] = remaining_s - pause_s
+
+    def retryable(self) -> list[int]:
+        """Return the servers of which another attempt may succeed, in this call or a later one."""
+        return [position for position, error in self.newest.items() if _is_retryable(error)]
+
+    def left(self) -> list[int]:
+        """Return the servers of which another attempt of this call may succeed."""
+        return [position for position in self.retryable() if self.attempts[position] < self.max_attempts]
 
     def without_paused(self, positions: Sequence[int], remaining_s: float) -> list[int]:
         """Return the servers that may be tried with `remaining_s` of the deadline; if none may, the one that soon may."""
-        free = [position for position in positions if remaining_s <= self.pauses.get(position, math.inf)]
-        return free or [max(positions, key=lambda position: self.pauses[position])]
+        left = [position for position in positions if self.attempts.get(position, 0) < self.max_attempts]
+        free = [position for position in left if remaining_s <= self.pauses.get(position, math.inf)]
+        return free or [max(left, key=lambda position: self.pauses[position])]
 
-    def shortest_pause_s(self, remaining_s: float) -> float | None:
-        """Return how long the shortest pause goes on."""
-        return max(0.0, remaining_s - max(self.pauses.values())) if self.pauses else None
+    def pause_s(self, positions: Sequence[int], remaining_s: float) -> float | None:
+        """Return how long all of these servers are to be left alone; None if one of them did not ask for a pause."""
+        if any(position not in self.pauses for position in positions):
+            return None
+        return max(0.0, remaining_s - max(self.pauses[position] for position in positions))
 
 
 class Transport:
@@ -183,14 +199,14 @@ class Transport:
             ProtocolError: an answer is not one of the Prometheus HTTP API.
             PartialAnswerError: in strict mode, no server gives a complete answer.
         """
-        failures = _Failures()
+        failures = _Failures(self._options.attempts)
         return await retry(
             lambda: self._attempt(request, new_reader, deadline, failures),
             deadline=deadline,
-            is_retryable=_is_retryable,
+            is_retryable=lambda error: _is_retryable(error) and bool(failures.left()),
             first_pause_s=_FIRST_PAUSE_S,
             longest_pause_s=_LONGEST_PAUSE_S,
-            max_attempts=self._options.attempts,
+            requested_pause_s=lambda _: failures.pause_s(failures.left(), deadline.remaining_s()),
         )
 
     async def aclose(self) -> None:
@@ -206,7 +222,7 @@ class Transport:
     ) -> _Answer:
         """Try the server that answered last, then the others; each has an equal share of the remaining time.
 
-        A server that asked for a pause is left out until the pause is over.
+        A server that asked for a pause is left out until the pause is over, and one whose attempts are used up for good.
         """
         count = len(self._servers)
         first = self._first_position()
@@ -396,5 +412,5 @@ def _combined(failures: _Failures, servers: Sequence[Server], *, remaining_s: fl
     return UnavailableError(
         f"no server answers: {'; '.join(map(str, errors))}",
         service=", ".join(map(str, servers)),
-        retry_after_s=failures.shortest_pause_s(remaining_s),
+        retry_after_s=failures.pause_s(failures.retryable(), remaining_s),
     )

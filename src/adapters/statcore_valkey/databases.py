@@ -192,7 +192,7 @@ def _of_sentinels(
             if not is_named:
                 raise ConnectionError("the sentinels name another master")
             if await _own_role(connection) == (b"master" if is_replica else b"replica"):
-                raise ConnectionError("its own role is another than the sentinels say")
+                raise ConnectionError("the server and the sentinels name different roles of the server")
 
         role = f", {'a replica of' if is_replica else 'the master'} {server_url.master!r} of a sentinel"
         pool = new_pool(address, settings | {"redis_connect_func": connect})

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from contextvars import Context
 from typing import Final, TypeAlias, TypeVar
 
 import attrs
@@ -83,7 +84,8 @@ class Discovery:
         if self.find is None or self._is_closed:
             return None
         if self._search is None or self._search.done():
-            self._search = asyncio.create_task(self._run(self.find))
+            # All callers wait for it, so it has its whole time, however little the first of them has.
+            self._search = Context().run(asyncio.create_task, self._run(self.find))
         return self._search
 
     @property

@@ -103,7 +103,7 @@ _KNOWN: Final = (
     "Connection closed by server",
     "Timeout connecting to server",
     "the sentinels name another master",
-    "its own role is another than the sentinels say",
+    "the server and the sentinels name different roles of the server",
     "Invalid Database",
     "Invalid Username or Password",
     "Protocol [Ee]rror",

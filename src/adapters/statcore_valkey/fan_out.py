@@ -19,9 +19,9 @@ from statcore_valkey.node import AskingNode, Node, not_encodable, not_text
 from statcore_valkey.slot_map import Address, Shard, SlotMap
 
 GRACE_S: Final = 0.08
-"""How much longer than all other servers a sick server is waited for at least."""
+"""How much longer than all other servers a failing server is waited for at least."""
 _FAILURES: Final = 3
-"""How often keys fail until they are waited for no longer than those of a sick server."""
+"""How often keys fail until they are waited for no longer than those of a failing server."""
 _FIRST_PAUSE_S: Final = 0.02
 _LONGEST_PAUSE_S: Final = 1.0
 _MAX_DOUBLINGS: Final = 10
@@ -86,7 +86,7 @@ class _Part:
 
 @attrs.define(kw_only=True, eq=False)
 class FanOut:
-    """One call of `Keyspace.fan_out`. A server is sick if its last exchanges failed.
+    """One call of `Keyspace.fan_out`. A server is failing if its last exchanges failed.
 
     Args:
         keys, work, deadline, is_write: the arguments of the call.
@@ -94,7 +94,7 @@ class FanOut:
         name: all servers for messages, without credentials.
         discovery: the slot map, which is known already.
         node: returns the node of an address; `is_replica` says whether it is read as a replica.
-        sick: the sick servers, and when each failed, on the clock of the event loop; kept up to date.
+        failing: the failing servers, and when each failed, on the clock of the event loop; kept up to date.
     """
 
     keys: Sequence[str]
@@ -105,7 +105,7 @@ class FanOut:
     name: str
     discovery: Discovery
     node: Callable[..., Node]
-    sick: dict[Address, float]
+    failing: dict[Address, float]
     _outcomes: list[Any] = attrs.field(init=False)
     _parts: dict[asyncio.Task[list[Any] | None], _Part] = attrs.field(
         factory=dict[asyncio.Task[list[Any] | None], _Part], init=False
@@ -114,7 +114,7 @@ class FanOut:
     _is_answered: bool = attrs.field(default=False, init=False)
     """Whether any key has got its outcome."""
     _alone_s: float | None = attrs.field(default=None, init=False)
-    """Since when only sick servers have been waited for, on the clock of the event loop."""
+    """Since when only failing servers have been waited for, on the clock of the event loop."""
     _started_s: float = attrs.field(init=False, factory=lambda: asyncio.get_running_loop().time())
     _reserve_s: float = attrs.field(init=False)
     _replica_s: float = attrs.field(init=False)
@@ -139,7 +139,7 @@ class FanOut:
         finally:
             await end_tasks(self._parts)
         for part in self._parts.values():
-            self._mark_sick(part.address)
+            self._mark_failing(part.address)
             failure = part.failure or UnavailableError(f"gave up waiting for {part.deadline.waiting_for}")
             self._settle(part.positions, failure)
         return self._result()
@@ -178,17 +178,17 @@ class FanOut:
         """Return the server of a shard for a part, and whether it is a replica."""
         if self.reads_replicas and not part.attempts and not part.redirects:
             rested_s = asyncio.get_running_loop().time() - _REST_S
-            replicas = [replica for replica in shard.replicas if self.sick.get(replica, rested_s) <= rested_s]
+            replicas = [replica for replica in shard.replicas if self.failing.get(replica, rested_s) <= rested_s]
             if replicas:
                 replica = choice(replicas)  # noqa: S311 - no secret
-                self.sick.pop(replica, None)
+                self.failing.pop(replica, None)
                 return replica, True
         return shard.primary, False
 
     def _send(self, part: _Part) -> None:
         """Start the exchange of a part with its server."""
         part.deadline = self.deadline.of_part()
-        if self._is_sick(part.address):
+        if self._is_failing(part.address):
             self.discovery.search()
         self._begin(part, self._exchange(part))
 
@@ -220,7 +220,7 @@ class FanOut:
             await self._start(part)
         else:
             if part.address is not None:
-                self.sick.pop(part.address, None)
+                self.failing.pop(part.address, None)
             await self._note(part, answers)
 
     async def _note(self, part: _Part, answers: list[Any]) -> None:
@@ -244,8 +244,8 @@ class FanOut:
                     failure = answer
                 else:
                     outcomes[position] = answer
-        again = len(failed) + sum(map(len, redirects.values())) + (len(missing) if part.is_replica else 0)
-        self._is_answered = self._is_answered or again < len(answers)
+        unanswered = len(failed) + sum(map(len, redirects.values())) + (len(missing) if part.is_replica else 0)
+        self._is_answered = self._is_answered or unanswered < len(answers)
         if missing:
             await self._note_missing(part, missing)
         if failure is not None:
@@ -267,13 +267,13 @@ class FanOut:
         self._settle(positions, None if unsynced is None else Unsynced(self.node(unsynced).service))
 
     def _retry(self, part: _Part, positions: Sequence[int], error: StatcoreError) -> None:
-        """Search for the servers of keys that failed, and retry after a pause; a server that answers no key is sick.
+        """Search for the servers of keys that failed, and retry after a pause; a server that answers no key is failing.
 
         One failure of a primary may be that of an old connection. A new one may need the time of a search. Nothing is
         retried once the search is refused, since the keys stay at a server that fails.
         """
         if len(positions) == len(part.positions) and (part.attempts or part.is_replica):
-            self._mark_sick(part.address)
+            self._mark_failing(part.address)
         refusal = self.discovery.refusal if part.attempts else None  # of a search that ended after the keys had failed
         if refusal is not None:
             self._settle(positions, refusal)
@@ -285,8 +285,8 @@ class FanOut:
         """Give keys to their owners again after a pause, which doubles with every failure."""
         longest_s = min(_FIRST_PAUSE_S * 2 ** min(part.attempts, _MAX_DOUBLINGS), _LONGEST_PAUSE_S)
         pause_s = longest_s * uniform(0.5, 1.0)  # noqa: S311 - no secret
-        again: dict[str, Any] = {"attempts": part.attempts + 1, "failure": error, "redirects": 0, "is_ask": False}
-        self._begin(attrs.evolve(part, positions=positions, **again), asyncio.sleep(pause_s, None))
+        changes: dict[str, Any] = {"attempts": part.attempts + 1, "failure": error, "redirects": 0, "is_ask": False}
+        self._begin(attrs.evolve(part, positions=positions, **changes), asyncio.sleep(pause_s, None))
 
     async def _follow(self, part: _Part, positions: Sequence[int], address: Address, *, is_ask: bool) -> None:
         """Work with keys on the server that a redirect names."""
@@ -299,24 +299,24 @@ class FanOut:
         if part.is_replica and is_ask:  # the replica does not have the keys, but the primary may have them
             await self._start(attrs.evolve(part, positions=positions, redirects=part.redirects + 1))
             return
-        again = attrs.evolve(part, positions=positions, redirects=part.redirects + 1, is_ask=is_ask, is_replica=False)
+        redirected = attrs.evolve(part, positions=positions, redirects=part.redirects + 1, is_ask=is_ask, is_replica=False)
         primaries = [shard.primary for shard in (await self.discovery.current()).shards]
         if is_ask:
-            self._send(attrs.evolve(again, address=address))
+            self._send(attrs.evolve(redirected, address=address))
         elif address in primaries:  # some slots have moved
             self.discovery.search()
-            self._send(attrs.evolve(again, address=address))
+            self._send(attrs.evolve(redirected, address=address))
         else:  # perhaps a replica took over: the map tells whether its missing keys can be believed
-            self._begin(again, self._search())
+            self._begin(redirected, self._search())
 
     async def _regroup(self) -> None:
-        """Give keys to their owners again if the map has changed and their server is sick, slow, or not in the map.
+        """Give keys to their owners again if the map has changed and their server is failing, slow, or not in the map.
 
-        Keys of a replica that is sick, or takes too long, are given to the primary.
+        Keys of a replica that is failing, or takes too long, are given to the primary.
         """
         for task, part in [*self._parts.items()]:
-            if part.is_replica and (self._is_sick(part.address) or self._age_s(part) > self._replica_s):
-                self._mark_sick(part.address)
+            if part.is_replica and (self._is_failing(part.address) or self._age_s(part) > self._replica_s):
+                self._mark_failing(part.address)
                 part.redirects += 1
             elif not await self._has_new_owner(part):
                 continue
@@ -326,11 +326,11 @@ class FanOut:
                 await self._start(part)
 
     async def _has_new_owner(self, part: _Part) -> bool:
-        """Return whether any key of a part has another owner in a new map, if its server is sick, slow, or not in it."""
+        """Return whether any key of a part has another owner in a new map, if its server is failing, slow, or not in it."""
         slots = await self.discovery.current()
         if part.slots is slots or part.is_ask:
             return False
-        if part.address in slots.addresses and not self._is_sick(part.address) and self._age_s(part) <= _SLOW_S:
+        if part.address in slots.addresses and not self._is_failing(part.address) and self._age_s(part) <= _SLOW_S:
             return False
         part.slots = slots
         async for turn in in_turns(part.positions, size=_KEYS_PER_TURN):
@@ -356,25 +356,25 @@ class FanOut:
         if self.is_write or not self._is_answered:
             return _LOOK_S  # the deadline ends the call
         until_end_s = min(_LOOK_S, self.deadline.remaining_s() - self._reserve_s)
-        if any(not self._is_sick(part.address) and part.attempts < _FAILURES for part in self._parts.values()):
+        if any(not self._is_failing(part.address) and part.attempts < _FAILURES for part in self._parts.values()):
             self._alone_s = None
             return until_end_s
         now_s = asyncio.get_running_loop().time()
         if self._alone_s is None:
             self._alone_s = now_s
-        # A server that is not sick any more may need as long as all others.
+        # A server that is not failing any more may need as long as all others.
         return min(until_end_s, self._alone_s + max(GRACE_S, self._alone_s - self._started_s) - now_s)
 
     def _age_s(self, part: _Part) -> float:
         return asyncio.get_running_loop().time() - part.started_s
 
-    def _is_sick(self, address: Address | None) -> bool:
-        """Return whether a server is sick; keys without an owner are waited for no longer than those of a sick server."""
-        return address is None or address in self.sick
+    def _is_failing(self, address: Address | None) -> bool:
+        """Return whether a server is failing; keys without an owner are treated like those of a failing server."""
+        return address is None or address in self.failing
 
-    def _mark_sick(self, address: Address | None) -> None:
+    def _mark_failing(self, address: Address | None) -> None:
         if address is not None:
-            self.sick[address] = asyncio.get_running_loop().time()
+            self.failing[address] = asyncio.get_running_loop().time()
 
     def _settle(self, positions: Iterable[int], outcome: object) -> None:
         for position in positions:

@@ -41,7 +41,7 @@ class Keyspace:
         judge: returns the outcomes for answers of the `only_node` and its address for messages; None takes the answers.
 
     Attributes:
-        sick: the servers whose last exchanges failed, and when, on the clock of the event loop.
+        failing: the servers whose last exchanges failed, and when, on the clock of the event loop.
     """
 
     name: str
@@ -54,7 +54,7 @@ class Keyspace:
     only_node: Node | None = None
     judge: Callable[[list[Any], str], list[Any]] | None = None
     _nodes: dict[tuple[Address, bool], Node] = attrs.field(factory=dict[tuple[Address, bool], Node], init=False)
-    sick: dict[Address, float] = attrs.field(factory=dict[Address, float], init=False)
+    failing: dict[Address, float] = attrs.field(factory=dict[Address, float], init=False)
 
     def __attrs_post_init__(self) -> None:
         """Close the nodes of servers that leave."""
@@ -194,7 +194,7 @@ class Keyspace:
             name=self.name,
             discovery=self.discovery,
             node=self.node,
-            sick=self.sick,
+            failing=self.failing,
         )
         return await call.run()
 
@@ -242,7 +242,7 @@ class Keyspace:
         """Close the nodes of servers that are not in a map."""
         gone = [key for key in self._nodes if key[0] not in slots.addresses]
         for key in gone:
-            self.sick.pop(key[0], None)
+            self.failing.pop(key[0], None)
             if (node := self._nodes.pop(key, None)) is not None:
                 await node.aclose()
 

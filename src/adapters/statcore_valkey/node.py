@@ -187,7 +187,7 @@ class RedisNode:
         service = self.service
         cancellations = _cancellations()
         try:
-            return await self._exchange(b"".join(packed), commands, deadline, service)
+            return await self._exchange(b"".join(packed), commands, deadline, cancellations)
         except Exception as error:
             if self._has_lost_cancellation(cancellations):
                 raise CancelledError from None
@@ -197,10 +197,12 @@ class RedisNode:
         self.lifetime.check(service)  # closing cuts connections
         raise from_driver(driver_error, service=self.service, user=self.user)
 
-    async def _exchange(self, packed: bytes, commands: Sequence[Command], deadline: Deadline, service: str) -> list[Any]:
+    async def _exchange(
+        self, packed: bytes, commands: Sequence[Command], deadline: Deadline, cancellations: int
+    ) -> list[Any]:
+        service = self.service
         self.lifetime.check(service)
         deadline.waiting_for = f"one of the {self.pool_size} connections to {service}, all of which are busy"
-        cancellations = _cancellations()
         async with self._slots:
             self.lifetime.check(service)
             deadline.waiting_for = f"a connection to {service}"
@@ -249,7 +251,7 @@ class RedisNode:
                 await give_way()
         if self.owned and _has_unread(connection):
             raise ProtocolError(
-                f"{self.service} answered more than it was asked; any of its answers may be the one too many"
+                f"{self.service} sent more answers than it got commands; which answer belongs to which command is not known"
             )
         return answers
 

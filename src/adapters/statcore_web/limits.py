@@ -9,7 +9,7 @@ from typing import Any, Final, Self, TypeVar
 
 import attrs
 
-from statcore.concurrency import Deadline
+from statcore.concurrency import Deadline, deadlines_within
 from statcore.model.validation import check_count, check_seconds, check_whole_number, from_settings
 from statcore.promql import MAX_POINTS
 from statcore_graphql.request_loaders import MAX_IDS
@@ -76,13 +76,15 @@ def request_ends_with(deadline: Deadline) -> Generator[None]:
 
 
 async def within_request(call: Awaitable[_T], *, port: str) -> _T:
-    """Return the result of a call of a port, which has to end shortly before the request that makes it.
+    """Return the result of a call of a port, whose deadlines end shortly before the request that makes it.
 
     Raises:
-        TimedOutError: it did not.
+        TimedOutError: the port has not ended by itself.
     """
     request = _request.get()
     if request is None:
         return await call
-    async with Deadline(request.remaining_s() * (1 - _REST_SHARE), waiting_for=f"{port} to answer"):
-        return await call
+    remaining_s = request.remaining_s()
+    async with Deadline(remaining_s * (1 - _REST_SHARE / 2), waiting_for=f"{port} to answer"):
+        with deadlines_within(remaining_s * (1 - _REST_SHARE)):
+            return await call

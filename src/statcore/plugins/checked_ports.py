@@ -112,14 +112,17 @@ async def closing(opened: object, contributor: Contributor) -> AsyncGenerator[No
         yield
     except BaseException:
         try:
-            with contributor.blamed_for("aclose"):
-                if hasattr(opened, "aclose"):
-                    await answer_of(cast("Any", opened).aclose())
+            await _close(opened, contributor)
         except StatcoreError as error:
             _logger.warning("%s", error)
         raise
+    await _close(opened, contributor)
+
+
+async def _close(opened: object, contributor: Contributor) -> None:
     with contributor.blamed_for("aclose"):
-        await answer_of(cast("Any", opened).aclose())
+        if hasattr(opened, "aclose"):  # an object without it is no port, which the block has reported
+            await answer_of(cast("Any", opened).aclose())
 
 
 def checked_statistics(opened: object, contributor: Contributor) -> StatisticsPort:

@@ -44,6 +44,11 @@ def python(
     )
 
 
+def sh(line: str) -> subprocess.CompletedProcess[str]:
+    """Run a line of a shell."""
+    return python("-c", "import os, sys; os.execv('/bin/sh', ['sh', '-c', sys.argv[1]])", line)
+
+
 def on_import(folder: Path, module: str, statement: str, *, first: str = "pass") -> None:
     """Write a `sitecustomize.py` that runs `first`, and runs `statement` when the module is imported."""
     (folder / "sitecustomize.py").write_text(f"""
@@ -257,6 +262,21 @@ def test_a_closed_stream_ends_no_command(stream: int, left: str) -> None:
     assert (0, 2) == (fine.returncode, wrong.returncode)
     assert "Traceback" not in fine.stderr + wrong.stderr
     assert (wrong.stderr if stream == 1 else fine.stdout).startswith(left)
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    ["nonsense", "kernels --nonsense", "kernels nonsense", "serve --port 99999", "token new --expires nonsense x"],
+)
+@pytest.mark.parametrize("closed", ["0", "1", "2", "0 1", "0 2", "1 2", "0 1 2"])
+def test_an_error_goes_to_standard_error_alone(arguments: str, closed: str) -> None:
+    """Whichever streams are closed, no error text is in the answer."""
+    redirections = {"0": "<&-", "1": ">&-", "2": "2>&-"}
+    line = " ".join([sys.executable, "-m", "statcore_cli", arguments, *(redirections[stream] for stream in closed.split())])
+    done = sh(line)
+
+    assert (2, "") == (done.returncode, done.stdout)
+    assert ("2" not in closed) == bool(done.stderr)
 
 
 def test_the_answer_does_not_take_a_closed_descriptor(tmp_path: Path) -> None:

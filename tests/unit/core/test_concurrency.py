@@ -23,12 +23,14 @@ from statcore.concurrency import (
     CONCURRENT_CALLS,
     Deadline,
     close_coroutine,
+    deadlines_within,
     in_thread,
     in_turns,
     limiter,
     map_concurrently,
     map_keeping_errors,
     retry,
+    retry_after_s,
     run_both,
     run_concurrently,
 )
@@ -298,6 +300,46 @@ def test_deadlines_nest() -> None:
     assert 4.0 == run_instantly(wait())
 
 
+def test_the_deadlines_of_a_block_end_with_it() -> None:
+    """A shorter deadline stays, and so does the time of an outer block; after the block a deadline has its whole time."""
+
+    async def remaining_s(timeout_s: float) -> float:
+        async with Deadline(timeout_s, waiting_for="an answer") as deadline:
+            return deadline.remaining_s()
+
+    async def scenario() -> list[float]:
+        with deadlines_within(5):
+            found = [await remaining_s(9), await remaining_s(1), await asyncio.create_task(remaining_s(9))]
+            await asyncio.sleep(1)
+            with deadlines_within(9):
+                found.append(await remaining_s(9))
+            with deadlines_within(2):
+                found.append(await remaining_s(9))
+        return [*found, await remaining_s(9)]
+
+    assert [5.0, 1.0, 5.0, 4.0, 2.0, 9.0] == run_instantly(scenario())
+
+
+def test_a_deadline_says_how_long_a_block_lets_it_wait() -> None:
+    """A deadline that is made when the time of the block is up waits no longer."""
+
+    async def wait() -> None:
+        async with Deadline(9, waiting_for="an answer"):
+            await hang()
+
+    async def scenario() -> list[float]:
+        times: list[float] = []
+        with deadlines_within(2.5):
+            for _ in range(2):
+                with pytest.raises(TimedOutError, match="for an answer") as raised:
+                    await wait()
+                times.append(raised.value.timeout_s)
+                await asyncio.sleep(1)
+        return [*times, seconds()]
+
+    assert [2.5, 0.0, 4.5] == run_instantly(scenario())
+
+
 @attrs.define
 class Attempts:
     """A call that raises the given errors one after the other, then returns "answer", and notes when it is made."""
@@ -321,7 +363,7 @@ class Attempts:
         *,
         timeout_s: float = 1e9,
         is_retryable: Callable[[StatcoreError], bool] = attrgetter("retryable"),
-        max_attempts: int | None = None,
+        requested_pause_s: Callable[[StatcoreError], float | None] = retry_after_s,
     ) -> str:
         """Retry with pauses of 1 s to 8 s."""
         async with Deadline(timeout_s, waiting_for="an answer") as deadline:
@@ -331,7 +373,7 @@ class Attempts:
                 is_retryable=is_retryable,
                 first_pause_s=1,
                 longest_pause_s=8,
-                max_attempts=max_attempts,
+                requested_pause_s=requested_pause_s,
             )
 
     def retried(self, **options: Any) -> str:
@@ -377,22 +419,14 @@ def test_the_caller_decides_what_is_retryable() -> None:
         attempts.retried(is_retryable=lambda error: not isinstance(error, PartialAnswerError))
 
 
-@given(st.integers(1, 8))
-def test_attempts_are_counted(max_attempts: int) -> None:
-    """The last error is raised when they are used up."""
-    errors = [UnavailableError(str(number)) for number in range(20)]
-    attempts = Attempts(errors)
-    with pytest.raises(UnavailableError) as raised:
-        attempts.retried(max_attempts=max_attempts)
-    assert (errors[max_attempts - 1], max_attempts) == (raised.value, len(attempts.times))
-
-
 @given(st.floats(0.1, 100))
 def test_attempts_go_on_until_the_deadline(timeout_s: float) -> None:
-    """The deadline ends the last pause, and raises its own error."""
-    attempts = Attempts([DOWN] * 1000)
-    with pytest.raises(TimedOutError):
+    """The deadline ends the last pause, and raises the error of the last attempt, which says more than its own."""
+    errors = [UnavailableError(str(number)) for number in range(1000)]
+    attempts = Attempts(errors)
+    with pytest.raises(UnavailableError) as raised:
         attempts.retried(timeout_s=timeout_s)
+    assert errors[len(attempts.times) - 1] is raised.value
     assert attempts.times[-1] < timeout_s
     assert 8 >= timeout_s - attempts.times[-1]
 
@@ -402,6 +436,16 @@ def test_a_server_says_when_to_come_back() -> None:
     attempts = Attempts([UnavailableError("busy", retry_after_s=seconds) for seconds in (0.25, 60.0, 0.0)])
     assert "answer" == attempts.retried()
     assert [0.25, 60.0, 0.0] == pytest.approx(attempts.pauses_s(), abs=1e-6)
+
+
+def test_the_caller_decides_which_pause_servers_ask_for() -> None:
+    """It gets each error; without a pause, the doubled ones go on."""
+    errors = [UnavailableError("busy", retry_after_s=1e10), UnavailableError("other", retry_after_s=1e10)]
+    attempts = Attempts(errors)
+    assert "answer" == attempts.retried(requested_pause_s=lambda error: 30.0 if error is errors[0] else None)
+    first_s, second_s = attempts.pauses_s()
+    assert 30.0 == pytest.approx(first_s, abs=1e-6)
+    assert 1 <= second_s <= 2
 
 
 def test_a_server_that_is_back_too_late_is_not_waited_for() -> None:

@@ -16,7 +16,7 @@ from tests.support.tcp import listening
 from tests.support.turns import counting_turns
 from tests.support.valkey_memory_servers import ELSEWHERE, MemoryNode, Servers, short_pauses
 
-from statcore.concurrency import Deadline
+from statcore.concurrency import Deadline, deadlines_within
 from statcore.errors import AccessDeniedError, ClosedError, InputError, StatcoreError, TimedOutError, UnavailableError
 from statcore.testing.cancellation import cancel_at_every_step
 from statcore_connection.lifetime import Lifetime
@@ -104,6 +104,26 @@ async def test_many_callers_search_once() -> None:
     assert 1 == servers.searches
 
 
+def test_a_search_has_its_whole_time_whoever_begins_it() -> None:
+    """The first caller has less time than the search takes; another caller gets the map."""
+
+    @attrs.frozen
+    class Slow(TellsSlots):
+        async def exchange(self, commands: Sequence[Command], /, *, deadline: Deadline) -> list[Any]:
+            async with Deadline(ENOUGH_S, waiting_for="an answer"):
+                await asyncio.sleep(1)
+            return await super().exchange(commands, deadline=deadline)
+
+    async def scenario() -> StatcoreError | None:
+        slots = [[0, SLOTS - 1, [b"node", 1]]]
+        keyspace = Keyspace.of_cluster([FIRST], lambda address, _: Slow(address, slots), timeout_s=ENOUGH_S)
+        with deadlines_within(0.5):
+            keyspace.discovery.search()
+        return await keyspace.discovery.refresh()
+
+    assert run_instantly(scenario()) is None
+
+
 async def test_a_redirect_is_followed_and_the_map_is_searched_once_for_all_callers() -> None:
     """The old map names the wrong owner of every key."""
     servers = Servers(owners=TWO, values=VALUES)
@@ -187,7 +207,7 @@ async def test_a_server_that_was_not_sick_is_waited_for_once() -> None:
         await read(keyspace, lost, timeout_s=SOON_S)
     servers.faults.clear()
     assert list(VALUES.values()) == await read(keyspace, KEYS)
-    assert not keyspace.sick
+    assert not keyspace.failing
 
 
 def test_a_server_that_fails_late_costs_no_other_key() -> None:

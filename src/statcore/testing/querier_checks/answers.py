@@ -95,10 +95,10 @@ def check_asking_again_answers_the_same(spec: QuerierSpec, queriers: Sequence[Ut
     """A querier returns the same on every call, and another querier with the same fields returns the same, too."""
     for querier in queriers:
         first, text = query_of(querier), expression_of(querier).text
-        for again in (querier, spec.querier(**arguments_of(spec, querier))):
-            second = query_of(again)
-            expect(first.name, second.name, f"the name that {again!r:.200} answers the next time")
+        for other in (querier, spec.querier(**arguments_of(spec, querier))):
+            second = query_of(other)
+            expect(first.name, second.name, f"the name that {other!r:.200} answers the next time")
             expect(list(first.wanted.items()), list(second.wanted.items()), "the labels, in order, the next time")
             expect(first.group_by, second.group_by, "the labels to group by the next time")
             expect(first.strategy, second.strategy, "the strategy the next time, by which queriers share requests")
-            expect(text, expression_of(again).text, "the expression the next time")
+            expect(text, expression_of(other).text, "the expression the next time")

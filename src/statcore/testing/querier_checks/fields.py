@@ -67,10 +67,10 @@ def check_equal_fields_make_equal_queriers(spec: QuerierSpec, queriers: Sequence
     """Queriers are values: frozen; equal, with equal hashes, where all fields are equal; unequal where a field differs."""
     with_arguments = [(querier, arguments_of(spec, querier)) for querier in queriers]
     for querier, arguments in with_arguments:
-        again = spec.querier(**arguments)
-        expect(True, querier == again, f"whether {querier!r:.200} equals another with the same fields")  # noqa: FBT003
+        other = spec.querier(**arguments)
+        expect(True, querier == other, f"whether {querier!r:.200} equals another with the same fields")  # noqa: FBT003
         try:
-            expect(hash(querier), hash(again), f"the hash of another {querier!r:.200}")
+            expect(hash(querier), hash(other), f"the hash of another {querier!r:.200}")
         except TypeError as error:
             raise AssertionError(f"{querier!r:.200} cannot be hashed, as objects of a frozen class can: {error}") from error
         for field, value in arguments.items():
@@ -88,10 +88,10 @@ def check_queriers_are_built_from_text(spec: QuerierSpec, queriers: Sequence[Uti
     for querier in queriers:
         values = values_of(spec, querier)
         try:
-            again = build(spec, json.loads(json.dumps(values)))
+            rebuilt = build(spec, json.loads(json.dumps(values)))
         except InputError as error:
             raise AssertionError(f"{querier!r:.200} cannot be built from {values!r:.500}: {error}") from error
-        expect(querier, again, f"the querier built from {values!r:.500}")
+        expect(querier, rebuilt, f"the querier built from {values!r:.500}")
 
 
 def check_optional_fields_may_be_left_out(spec: QuerierSpec, queriers: Sequence[UtilizationMetricQuerier]) -> None:
