@@ -19,12 +19,13 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Proc
 from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
 from prometheus_client.multiprocess import MultiProcessCollector
 
-from statcore.concurrency import end_tasks, on_retry
+from statcore.concurrency import on_retry
 from statcore.errors import StatcoreError
 from statcore.runtime import Runtime
 from statcore.statistics import StatisticsRepository, StatisticsStatefulSource
 from statcore.statistics.live_stat import KernelLiveStatService
 from statcore.statistics.series_inventory import SeriesInventory
+from statcore_web.background import in_background
 from statcore_web.limits import within_request
 from statcore_web.shared_metrics import used_here
 
@@ -158,11 +159,8 @@ class Observation:
     @asynccontextmanager
     async def watching_loop(self) -> AsyncGenerator[None]:
         """Measure within the block how late the event loop is."""
-        watch = asyncio.create_task(self._watch_loop(), name="statcore-loop-lag")
-        try:
+        async with in_background(self._watch_loop(), name="measuring the lag of the event loop"):
             yield
-        finally:
-            await end_tasks([watch])
 
     def _labelled(self) -> Mapping[str, Counter | Gauge | Histogram]:
         """Return the metrics that have labels, by name."""
