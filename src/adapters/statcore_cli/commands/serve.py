@@ -26,6 +26,7 @@ from statcore_cli.standard_output import guarded, plugin_code, take_back, write_
 from statcore_web import Tokens, attach, log_handler
 from statcore_web.admission import AdmissionRows
 from statcore_web.browsers import LOOPBACK_HOSTS, BrowserRules
+from statcore_web.observation import count_in_memory
 from statcore_web.process import is_loopback, listen, notify_systemd, serve_until_stopped, url_of
 from statcore_web.workers import Worker, serve_with_workers
 
@@ -72,6 +73,7 @@ def command(ctx: click.Context, /, **_: object) -> None:
     context = CommandContext.of(ctx)
     serve = ServeSettings.read(ctx, context.settings)
     _start_log(serve)
+    count_in_memory()
     for fault in context.presets().faults.values():
         _logger.warning("%s", fault)
     listener = listen(serve.host, serve.port)
