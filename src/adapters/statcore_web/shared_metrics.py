@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+from array import array
 from collections.abc import Iterable, Sequence
+from math import nan
 from threading import Lock
 from typing import Final, cast
 
@@ -78,7 +80,10 @@ class _SharedValue:
         del help_text
         shared = cast("SharedMetrics", _used)
         labels = dict(zip(labelnames, labelvalues, strict=True))
-        self._row = shared.numbers.row(json.dumps([typ, metric_name, name, labels]))
+        try:
+            self._row = shared.numbers.row(json.dumps([typ, metric_name, name, labels]))
+        except MemoryError:  # it stays "not a number", which no request fails for
+            self._row = memoryview(array("d", [nan] * shared.numbers.width))
         self._worker = shared.worker
 
     def inc(self, amount: float) -> None:
