@@ -15,7 +15,7 @@ import ssl
 import sys
 import termios
 from asyncio import BaseTransport, Transport
-from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from typing import Any, Final, cast
 
@@ -60,7 +60,6 @@ class _Connection:
     used_s: float
     transport: Transport | None = attrs.field(default=None, init=False)
     """None until the TLS handshake has ended."""
-    opening: asyncio.Task[None] = attrs.field(init=False)
     running: bool = attrs.field(default=False, init=False)
     """Whether a request is running."""
     aborted: bool = attrs.field(default=False, init=False)
@@ -73,24 +72,14 @@ class _Connection:
 
     def waiting_bytes(self) -> int:
         """Return how much of a response waits in this process until the kernel takes it."""
-        return 0 if self.aborted or self.transport is None else _buffered_bytes(self.transport)
+        if self.transport is None or self.aborted or self.is_closed:
+            return 0
+        return _buffered_bytes(self.transport)
 
     def unread_bytes(self) -> int:
         """Return how much of a response the client's machine has not acknowledged; the kernel takes megabytes at a time."""
         in_kernel = fcntl.ioctl(self.socket, termios.TIOCOUTQ, bytes(4))
         return self.waiting_bytes() + int.from_bytes(in_kernel, sys.byteorder)
-
-    def abort(self) -> None:
-        """Close the connection at once."""
-        self.aborted = True
-        if self.transport is not None:
-            self.transport.abort()
-        else:
-            self.opening.cancel()
-
-    def cut_off(self, reason: str) -> None:
-        _logger.info("a connection is closed: %s", reason)
-        self.abort()
 
 
 @attrs.define(eq=False)
@@ -98,24 +87,31 @@ class Connections:
     """The connections of a process, and the requests that run on them.
 
     Args:
+        runner: runs the application; it must be set up before connections are accepted.
         listener: the listening socket.
         tls: the TLS context; None for plain HTTP.
-        new_handler: returns aiohttp's protocol for a new connection.
         read_s: while a response waits for its client, the client must read 64 KiB a second, measured over so many seconds.
     """
 
+    runner: web.AppRunner
     listener: socket.socket
     tls: ssl.SSLContext | None
-    new_handler: Callable[[], web.RequestHandler]
     read_s: float
     _open: dict[web.RequestHandler, _Connection] = attrs.field(factory=dict[web.RequestHandler, _Connection], init=False)
-    """The least recently used one is the first."""
+    """The least recently used one is the first. Those that have ended are forgotten at each check."""
+    _opening: dict[web.RequestHandler, asyncio.Task[None]] = attrs.field(
+        factory=dict[web.RequestHandler, asyncio.Task[None]], init=False
+    )
+    """What makes the TLS handshakes."""
+
+    @property
+    def _server(self) -> web.Server:
+        return cast("web.Server", self.runner.server)
 
     @property
     def number(self) -> int:
         """How many connections are open, TLS handshakes included, or have a request that is running."""
-        self._forget_closed()
-        return len(self._open)
+        return len({*self._server.connections, *self._opening})
 
     @property
     def unfinished(self) -> int:
@@ -146,7 +142,7 @@ class Connections:
             yield
         finally:
             self._pause()
-            await end_tasks(connection.opening for connection in self._open.values())
+            await end_tasks(self._opening.values())
 
     async def stop_accepting(self) -> None:
         """Close the listening socket without losing a connection that the kernel has accepted already."""
@@ -167,8 +163,8 @@ class Connections:
                     self._check(connection)
                 except Exception:
                     _logger.exception("a connection cannot be checked, and is closed")
-                    connection.abort()
-            _cut_off_longest(self._open.values())
+                    self._abort(connection)
+            self._cut_off_longest()
 
     def _resume(self) -> None:
         if self.listener.fileno() != -1:
@@ -191,9 +187,10 @@ class Connections:
             loop.call_later(_PAUSE_S, self._resume)
             return False
         self._make_room()
-        connection = _Connection(accepted, self.new_handler(), loop.time())
+        connection = _Connection(accepted, self._server(), loop.time())
         self._open[connection.handler] = connection
-        connection.opening = loop.create_task(self._connect(connection))
+        self._opening[connection.handler] = opening = loop.create_task(self._connect(connection))
+        opening.add_done_callback(lambda _: self._opening.pop(connection.handler))
         return True
 
     async def _connect(self, connection: _Connection) -> None:
@@ -215,8 +212,8 @@ class Connections:
         if len(self._open) < most or self.number < most:
             return
         for connection in self._open.values():
-            if not (connection.running or connection.aborted):
-                connection.abort()
+            if not (connection.running or connection.aborted or connection.is_closed):
+                self._abort(connection)
                 return
 
     def _forget_closed(self) -> None:
@@ -239,7 +236,7 @@ class Connections:
             start_s, before = connection.measured or (now_s, unread)
             if now_s - start_s >= self.read_s:
                 if before - unread < _SLOWEST_BYTES_PER_S * self.read_s:
-                    connection.cut_off("its client reads too slowly")
+                    self._cut_off(connection, "its client reads too slowly")
                 start_s, before = now_s, unread
             connection.measured = start_s, before
             return
@@ -248,21 +245,31 @@ class Connections:
             return
         if transport.is_closing():
             if now_s - connection.used_s >= _END_S:
-                connection.abort()
+                self._abort(connection)
         elif now_s - connection.used_s >= UNUSED_S:
             self._use(connection)
             connection.handler.force_close()  # it closes the transport, and takes no further request
 
+    def _cut_off_longest(self) -> None:
+        """Close the connections for which the most is waiting, until what waits for the others is not too much."""
+        waiting = {connection: size for connection in self._open.values() if (size := connection.waiting_bytes())}
+        excess = sum(waiting.values()) - _MOST_WAITING_BYTES
+        for connection in sorted(waiting, key=waiting.__getitem__, reverse=True):
+            if excess <= 0:
+                return
+            excess -= waiting[connection]
+            self._cut_off(connection, "more waits for clients than this process keeps")
 
-def _cut_off_longest(connections: Iterable[_Connection]) -> None:
-    """Close the connections for which the most is waiting, until what waits for the others is not too much."""
-    waiting = {connection: size for connection in connections if (size := connection.waiting_bytes())}
-    excess = sum(waiting.values()) - _MOST_WAITING_BYTES
-    for connection in sorted(waiting, key=waiting.__getitem__, reverse=True):
-        if excess <= 0:
-            return
-        excess -= waiting[connection]
-        connection.cut_off("more waits for clients than this process keeps")
+    def _cut_off(self, connection: _Connection, reason: str) -> None:
+        _logger.info("a connection is closed: %s", reason)
+        self._abort(connection)
+
+    def _abort(self, connection: _Connection) -> None:
+        connection.aborted = True
+        if connection.transport is not None:
+            connection.transport.abort()
+        elif (opening := self._opening.get(connection.handler)) is not None:
+            opening.cancel()
 
 
 def _buffered_bytes(transport: BaseTransport) -> int:

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from contextlib import AsyncExitStack
 from functools import partial
 from ipaddress import ip_address
-from typing import Final, Literal, TypeAlias, cast
+from typing import Final, Literal, TypeAlias
 
 from aiohttp import web
 from aiohttp.http_exceptions import HttpProcessingError
@@ -133,9 +133,6 @@ async def serve_until_stopped(
             response.force_close()
             response.headers["Connection"] = "close"  # this hook runs after aiohttp has set its own headers
 
-    def new_handler() -> web.RequestHandler:
-        return cast("web.Server", runner.server)()
-
     async def drain() -> None:
         loop = asyncio.get_running_loop()
         start = loop.time()
@@ -154,7 +151,7 @@ async def serve_until_stopped(
         shutdown_timeout=_CUT_OFF_S,
         max_line_size=_MAX_LINE_BYTES,
     )
-    connections = Connections(listener, tls, new_handler, read_s)
+    connections = Connections(runner, listener, tls, read_s)
     app.middlewares.insert(0, connections.count)
     async with AsyncExitStack() as stack:
         stack.callback(listener.close)

@@ -380,6 +380,21 @@ async def test_the_connection_that_was_used_least_recently_makes_room(monkeypatc
         await asyncio.wait(waiting)
 
 
+async def test_connections_that_have_ended_take_no_place(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One that is kept open stays, however many others come and go."""
+    monkeypatch.setattr(connections, "_MOST", 3)
+    async with running(Tls()) as service:
+        reader, writer = await connect(service, Tls())
+        for _ in range(9):
+            other_reader, other_writer = await connect(service, Tls())
+            other_writer.write(request_of("/short", "Connection: close\r\n"))
+            await other_reader.read()
+            other_writer.close()
+        writer.write(request_of("/short"))
+        await reader.readuntil(b"\r\n\r\nshort")
+        writer.transport.abort()
+
+
 def test_enough_files_may_be_open_and_not_all() -> None:
     """Twice as many as connections, or as many as the system allows."""
     before = resource.getrlimit(resource.RLIMIT_NOFILE)
@@ -422,9 +437,9 @@ async def test_a_request_of_a_connection_that_was_just_closed_is_no_error() -> N
         return web.Response()
 
     with listen("127.0.0.1", 0) as listener:
-        none_open = connections.Connections(listener, None, web.Server(answer), read_s=1.0)
+        none_open = connections.Connections(web.AppRunner(web.Application()), listener, None, read_s=1.0)
         assert 200 == (await none_open.count(make_mocked_request("GET", "/"), answer)).status
-        assert 0 == none_open.number
+        assert 0 == none_open.unfinished
 
 
 async def test_the_end_of_work_in_the_background_is_logged(caplog: pytest.LogCaptureFixture) -> None:
