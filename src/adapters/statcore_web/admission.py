@@ -59,6 +59,10 @@ class LocalRows:
         yield self._rows.setdefault(name, memoryview(array("d", [0.0] * (_WORKERS + self.worker + 1))))
 
 
+def _new_local_rows(shared: SharedRows) -> LocalRows:
+    return LocalRows(shared.worker)
+
+
 @attrs.frozen(eq=False)
 class SharedRows:
     """The rows of a service of several processes. Tokens for which they have no room are counted in each process alone.
@@ -70,11 +74,7 @@ class SharedRows:
 
     numbers: SharedNumbers
     worker: int
-    _without_room: LocalRows = attrs.field(init=False)
-
-    @_without_room.default
-    def _new_local_rows(self) -> LocalRows:
-        return LocalRows(self.worker)
+    _without_room: LocalRows = attrs.field(init=False, default=attrs.Factory(_new_local_rows, takes_self=True))
 
     @staticmethod
     def memory(workers: int) -> SharedNumbers:

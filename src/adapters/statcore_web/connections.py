@@ -266,8 +266,9 @@ class Connections:
 
     def _abort(self, connection: _Connection) -> None:
         connection.aborted = True
-        if connection.transport is not None:
-            connection.transport.abort()
+        transport = connection.transport or connection.handler.transport  # a handshake may have ended in this turn
+        if transport is not None:
+            transport.abort()
         elif (opening := self._opening.get(connection.handler)) is not None:
             opening.cancel()
 

@@ -80,6 +80,7 @@ class _SharedValue:
         del help_text
         shared = cast("SharedMetrics", _used)
         labels = dict(zip(labelnames, labelvalues, strict=True))
+        self._row: memoryview[float]
         try:
             self._row = shared.numbers.row(json.dumps([typ, metric_name, name, labels]))
         except MemoryError:  # it stays "not a number", which no request fails for
