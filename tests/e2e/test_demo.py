@@ -135,8 +135,9 @@ def test_an_interrupt_before_the_end_of_once_prints_nothing() -> None:
     assert "" == output
 
 
-async def test_serve_answers_queries_about_the_loads_without_any_server() -> None:
-    """The store, the metric backend, the collector and the service are one process."""
+async def test_serve_answers_queries_about_the_loads_without_any_server(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The store, the metric backend, the collector and the service are one process, which counts in its memory."""
+    monkeypatch.setenv("PROMETHEUS_MULTIPROC_DIR", "/nowhere")
     query = '{ compute_session_list(sort: "-cpu_pct") { items { kernels { kernel_id live_stat } } } health { healthy } }'
     with start("demo", "--serve") as process:
         assert process.stdout is not None

@@ -50,6 +50,7 @@ WAYS = {
     "thread": write_from_a_thread,
     "close": lambda: sys.stdout.close(),
     "close descriptor": lambda: os.close(1),
+    "take descriptor": lambda: (os.close(1), os.open(os.devnull, os.O_RDONLY)),
     "close first": lambda: close_first_and_print_later(),
     "replace": lambda: setattr(sys, "stdout", io.TextIOWrapper(sys.stdout.buffer)),
     "silent": lambda: None,
@@ -164,6 +165,18 @@ def test_closing_standard_output_costs_no_answer(site: Path, moment: str, way: s
 
     assert (0, KERNELS_ANSWER) == (done.returncode, json.loads(done.stdout))
     assert f"statcore: {CULPRIT} closed standard output; the answer is complete all the same\n" == done.stderr
+
+
+def test_a_plugin_that_is_loaded_later_is_not_named(site: Path) -> None:
+    """A file of the first one keeps the number of standard output."""
+    environ = {**variables(site, "import", "take descriptor"), "STATCORE_DISABLE_PLUGINS": ""}
+    command = [sys.executable, "-m", "statcore_cli", *KERNELS]
+    done = subprocess.run(command, env=environ, capture_output=True, text=True, timeout=60, check=False)
+
+    assert (0, KERNELS_ANSWER) == (done.returncode, json.loads(done.stdout))
+    assert [f"statcore: {CULPRIT} closed standard output; the answer is complete all the same"] == [
+        line for line in done.stderr.splitlines() if "standard output" in line
+    ]
 
 
 @pytest.mark.parametrize("moment", ["import", "fetch"])

@@ -112,6 +112,21 @@ async def test_sigterm_under_load_loses_no_request(
         assert "" == service.log
 
 
+@pytest.mark.parametrize("workers", [1, 2])
+async def test_the_environment_makes_no_service_count_in_files(
+    workers: int, no_stores: dict[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """prometheus_client's own mode for several processes would; workers count in memory that they share."""
+    folder = tmp_path / "metrics"
+    folder.mkdir()
+    monkeypatch.setenv("PROMETHEUS_MULTIPROC_DIR", str(folder))
+    with serving(tmp_path, "--workers", str(workers), **no_stores) as service:
+        async with client_of(service) as client:
+            assert 200 == await status(client, "/healthz")
+            assert 1 == await metric(client, "statcore_http_requests_total", route="/healthz")
+    assert [] == list(folder.iterdir())
+
+
 async def _answered(client: ClientSession, requests: int) -> bool:
     return requests <= await metric(client, "statcore_http_requests_total", route="/graphql", status="200")
 

@@ -113,11 +113,10 @@ async def test_clients_that_send_no_request_make_room_for_others(send: bytes, tm
 async def test_clients_that_do_not_begin_with_tls_make_room_for_others(
     tmp_path: Path, require_program: Callable[..., str]
 ) -> None:
-    """There are more of them than files that a process may have open at first."""
+    """There are more of them than the process may have open files."""
     pair = Authority.new(require_program("openssl"), tmp_path, "authority").issue("server")
     tls = ["--tls-cert", str(pair.certificate), "--tls-key", str(pair.key)]
-    within = ["prlimit", "--nofile=64:4096"]
-    with serving_in(tmp_path, environment(**AWAY), *tls, within=within) as service:
+    with serving_in(tmp_path, environment(**AWAY), *tls, within=FEW_FILES) as service:
         with connected(service, number=SLOW):
             assert [200] * 3 == [await answers(service) for _ in range(3)]
             assert 0 == await asyncio.to_thread(service.stop)

@@ -114,6 +114,8 @@ class _Guard:
         # Not descriptor 1: if a plugin closes it, the next connection gets its number.
         self._shown = os.dup(self._descriptor)
         self._plugins = self._open_for_plugins()
+        self._is_taken = False
+        """Whether something else has the number of the plugins' descriptor."""
         self._lock = Lock()
         self._ended = Event()
         if self._caught is not None:
@@ -187,12 +189,14 @@ class _Guard:
         return os.path.samestat(os.fstat(self._descriptor), os.fstat(self._shown))
 
     def _reopen_if_closed(self) -> bool:
-        """Open the plugins' stream and descriptor again if a plugin closed them, and return whether it did."""
+        """Open the plugins' stream and descriptor again if a plugin closed them, and return whether it did since before."""
+        was_taken, self._is_taken = self._is_taken, False
         try:
-            closed = not self._has_descriptor()  # what has its number now stays open: it may be a client's connection
+            self._is_taken = not self._has_descriptor()  # by what stays open: it may be a client's connection
+            closed = self._is_taken and not was_taken
         except OSError:
             os.dup2(self._shown, self._descriptor)
-            closed = True
+            closed = not was_taken
         if self._plugins.closed:
             self._plugins = self._open_for_plugins()
             closed = True

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from typing import Any, Final, Self, TypeAlias, cast
 
@@ -187,12 +187,15 @@ def _of_sentinels(
 
     def new_node(address: Address, is_replica: bool) -> RedisNode:  # noqa: FBT001 - `NewNode`
         async def connect(connection: Any) -> None:  # noqa: ANN401 - the driver's
-            await connection.on_connect()
-            is_named = is_replica or await _or_cut(connection, discovery.confirms(address))
-            if not is_named:
-                raise ConnectionError("the sentinels name another master")
-            if await _own_role(connection) == (b"master" if is_replica else b"replica"):
-                raise ConnectionError("the server and the sentinels name different roles of the server")
+            try:
+                await connection.on_connect()
+                if not (is_replica or await discovery.confirms(address)):
+                    raise ConnectionError("the sentinels name another master")
+                if await _own_role(connection) == (b"master" if is_replica else b"replica"):
+                    raise ConnectionError("the server and the sentinels name different roles of the server")
+            except BaseException:  # after a cancellation the driver would keep the connection, and use it
+                await connection.disconnect(nowait=True)
+                raise
 
         role = f", {'a replica of' if is_replica else 'the master'} {server_url.master!r} of a sentinel"
         pool = new_pool(address, settings | {"redis_connect_func": connect})
@@ -205,15 +208,6 @@ def _of_sentinels(
         lifetime=lifetime,
         reads_replicas=options.read_from_replicas,
     )
-
-
-async def _or_cut(connection: Any, call: Awaitable[bool]) -> bool:  # noqa: ANN401 - the driver's
-    """Return the result of a call; if it is cancelled, cut the connection, which the driver would keep and use."""
-    try:
-        return await call
-    except BaseException:
-        await connection.disconnect(nowait=True)
-        raise
 
 
 async def _own_role(connection: Any) -> object:  # noqa: ANN401 - the driver's

@@ -44,20 +44,28 @@ class AdmissionRows(Protocol):
 
 @attrs.frozen(eq=False)
 class LocalRows:
-    """The rows of a service of one process."""
+    """The rows of one process alone.
 
-    worker: int = attrs.field(default=0, init=False)
+    Args:
+        worker: the number of this worker, from 0.
+    """
+
+    worker: int = 0
     _rows: dict[str, memoryview[float]] = attrs.field(factory=dict[str, "memoryview[float]"], init=False)
 
     @contextmanager
     def changing(self, name: str, /) -> Generator[memoryview[float]]:
         """Yield the row of a token."""
-        yield self._rows.setdefault(name, memoryview(array("d", [0.0] * (_WORKERS + 1))))
+        yield self._rows.setdefault(name, memoryview(array("d", [0.0] * (_WORKERS + self.worker + 1))))
+
+
+def _new_local_rows(shared: SharedRows) -> LocalRows:
+    return LocalRows(shared.worker)
 
 
 @attrs.frozen(eq=False)
 class SharedRows:
-    """The rows of a service of several processes.
+    """The rows of a service of several processes. Tokens for which they have no room are counted in each process alone.
 
     Args:
         numbers: memory that all workers share; `SharedRows.memory` makes it.
@@ -66,6 +74,7 @@ class SharedRows:
 
     numbers: SharedNumbers
     worker: int
+    _without_room: LocalRows = attrs.field(init=False, default=attrs.Factory(_new_local_rows, takes_self=True))
 
     @staticmethod
     def memory(workers: int) -> SharedNumbers:
@@ -74,6 +83,10 @@ class SharedRows:
 
     def changing(self, name: str, /) -> AbstractContextManager[memoryview[float]]:
         """Yield the row of a token; the other workers wait until the block ends."""
+        try:
+            self.numbers.row(name)
+        except MemoryError:
+            return self._without_room.changing(name)
         return self.numbers.changing(name)
 
     def forget_requests(self) -> None:

@@ -8,32 +8,44 @@ from __future__ import annotations
 import asyncio
 import inspect
 import os
-from collections.abc import AsyncGenerator, Awaitable, Callable, Generator, Mapping, Sized
+from collections.abc import AsyncGenerator, Awaitable, Callable, Generator, Sized
 from contextlib import asynccontextmanager, contextmanager
 from time import perf_counter
 from typing import Any, Final, TypeVar, cast
 from weakref import WeakSet
 
 import attrs
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector, values
 from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
 from prometheus_client.multiprocess import MultiProcessCollector
 
-from statcore.concurrency import end_tasks, on_retry
+from statcore.concurrency import on_retry
 from statcore.errors import StatcoreError
 from statcore.runtime import Runtime
 from statcore.statistics import StatisticsRepository, StatisticsStatefulSource
 from statcore.statistics.live_stat import KernelLiveStatService
 from statcore.statistics.series_inventory import SeriesInventory
+from statcore_web.background import in_background
 from statcore_web.limits import within_request
 from statcore_web.shared_metrics import used_here
 
 METRICS_CONTENT_TYPE: Final = CONTENT_TYPE_LATEST
 METRICS_FOLDER: Final = "PROMETHEUS_MULTIPROC_DIR"
 """The environment variable that turns on prometheus_client's mode for several processes, and names the folder of it."""
+_METRICS: Final = (Counter, Gauge, Histogram)
 _LAG_INTERVAL_S: Final = 0.5
 _BATCH_BUCKETS: Final = (1, 10, 100, 1_000, 10_000, 100_000)
 _Port = TypeVar("_Port")
+
+
+def count_in_memory() -> None:
+    """Keep the values of all metrics that this process makes from now on in its memory, whatever its environment says.
+
+    For programs that serve, which write no file: where a page of a mapped file has no room on the disk, the process ends.
+    """
+    for name in (METRICS_FOLDER, METRICS_FOLDER.lower()):  # prometheus_client knows both
+        os.environ.pop(name, None)
+    values.ValueClass = values.MutexValue
 
 
 class Observation:
@@ -94,13 +106,13 @@ class Observation:
         In a worker of `statcore serve`, and in prometheus_client's mode for several processes, they are the sums over all.
         """
         self._count_connections()
+        registry = self.registry
         if self._shared is not None:
-            self._shared.add_label_values(self._labelled())
-        if METRICS_FOLDER not in os.environ:
-            return generate_latest(self.registry)
-        all_processes = CollectorRegistry()
-        MultiProcessCollector(all_processes)  # type: ignore[no-untyped-call]
-        return generate_latest(all_processes)
+            self._shared.add_label_values(metric for metric in vars(self).values() if isinstance(metric, _METRICS))
+        elif METRICS_FOLDER in os.environ:
+            registry = CollectorRegistry()
+            MultiProcessCollector(registry)  # type: ignore[no-untyped-call]
+        return generate_latest(registry)
 
     @contextmanager
     def request(self, transport: asyncio.BaseTransport | None) -> Generator[None]:
@@ -158,25 +170,8 @@ class Observation:
     @asynccontextmanager
     async def watching_loop(self) -> AsyncGenerator[None]:
         """Measure within the block how late the event loop is."""
-        watch = asyncio.create_task(self._watch_loop(), name="statcore-loop-lag")
-        try:
+        async with in_background(self._watch_loop(), name="measuring the lag of the event loop"):
             yield
-        finally:
-            await end_tasks([watch])
-
-    def _labelled(self) -> Mapping[str, Counter | Gauge | Histogram]:
-        """Return the metrics that have labels, by name."""
-        metrics = (
-            self._requests,
-            self._request_s,
-            self._limits,
-            self._errors,
-            self._call_s,
-            self._call_errors,
-            self._retries,
-            self._batch_ids,
-        )
-        return {description.name: metric for metric in metrics for description in metric.describe()}
 
     def _port(self, port: _Port, name: str) -> _Port:
         return cast("_Port", _ObservedPort(port, name, self._recording))

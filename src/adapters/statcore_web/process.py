@@ -8,11 +8,11 @@ import logging
 import os
 import socket
 import ssl
-from collections.abc import Callable, Sequence
-from contextlib import AsyncExitStack, suppress
+from collections.abc import Callable
+from contextlib import AsyncExitStack
 from functools import partial
 from ipaddress import ip_address
-from typing import Any, Final, Literal, TypeAlias, cast
+from typing import Final, Literal, TypeAlias
 
 from aiohttp import web
 from aiohttp.http_exceptions import HttpProcessingError
@@ -21,18 +21,18 @@ from statcore.concurrency import end_tasks
 from statcore.errors import InputError, UnavailableError
 from statcore_connection.files import FileValue
 from statcore_connection.tls import load_certificate
-from statcore_web.connections import Connections, allow_many_files, waiting_bytes
+from statcore_web.background import in_background
+from statcore_web.connections import BACKLOG, Connections, allow_many_files
+from statcore_web.limits import Limits
 
 _logger: Final = logging.getLogger(__name__)
 
 Announce: TypeAlias = Callable[[Literal["ready", "stopping"]], None]
 """Called once connections are accepted, and once the service begins to stop."""
 
-_BACKLOG: Final = 1024
-"""Connections that may wait for a worker; a peak of new ones, for example when clients reconnect, must fit."""
 _MAX_LINE_BYTES: Final = 64 * 1024
 """The longest request line and header: a query by GET is in the request line."""
-_HANDSHAKE_S: Final = 10.0
+_READ_S: Final = Limits().request_s
 _IDLE_S: Final = 1.0
 """How long idle connections stay open after the stop: a request that is on its way is answered."""
 _CLOSING_S: Final = 0.2
@@ -61,7 +61,7 @@ def listen(host: str, port: int) -> socket.socket:
     try:
         # Without dualstack_ipv6, "::" would leave out the IPv4 addresses of this machine.
         dualstack = family == socket.AF_INET6 and socket.has_dualstack_ipv6()
-        return socket.create_server(address[:2], family=family, backlog=_BACKLOG, dualstack_ipv6=dualstack)
+        return socket.create_server(address[:2], family=family, backlog=BACKLOG, dualstack_ipv6=dualstack)
     except OSError as error:
         message = f"cannot listen on port {port} of host {host}: {os.strerror(error.errno or 0)}"
         raise UnavailableError(message, service=where) from error
@@ -107,7 +107,7 @@ async def serve_until_stopped(
     tls: ssl.SSLContext | None = None,
     drain_s: float,
     announce: Announce,
-    read_s: float = 30.0,
+    read_s: float = _READ_S,
 ) -> None:
     """Serve an application until an event is set; then finish the running requests.
 
@@ -123,10 +123,9 @@ async def serve_until_stopped(
         tls: the TLS context; None for plain HTTP.
         drain_s: how long running requests may take after the stop, in seconds.
         announce: called once connections are accepted, and at the stop.
-        read_s: how long a client may take to read a part of a response, in seconds.
+        read_s: the time over which it is measured how fast a client reads its response, in seconds; see `Connections`.
     """
     allow_many_files()
-    connections = Connections(read_s)
     draining = False
 
     async def close_after_response(_: web.Request, response: web.StreamResponse) -> None:
@@ -134,19 +133,15 @@ async def serve_until_stopped(
             response.force_close()
             response.headers["Connection"] = "close"  # this hook runs after aiohttp has set its own headers
 
-    def unfinished() -> int:
-        return connections.running + sum(waiting_bytes(connection.transport) > 0 for connection in server.connections)
-
-    async def drain(accepted: Sequence[asyncio.Future[Any]]) -> None:
+    async def drain() -> None:
         loop = asyncio.get_running_loop()
         start = loop.time()
-        while server.connections or not all(future.done() for future in accepted):
+        while connections.number:
             duration_s = loop.time() - start
-            if duration_s > drain_s or (duration_s > _IDLE_S and not unfinished()):
+            if duration_s > drain_s or (duration_s > _IDLE_S and not connections.unfinished):
                 return
             await asyncio.sleep(_CHECK_S)
 
-    app.middlewares.insert(0, connections.count)
     app.on_response_prepare.append(close_after_response)
     runner = web.AppRunner(
         app,
@@ -156,34 +151,29 @@ async def serve_until_stopped(
         shutdown_timeout=_CUT_OFF_S,
         max_line_size=_MAX_LINE_BYTES,
     )
+    connections = Connections(runner, listener, tls, read_s)
+    app.middlewares.insert(0, connections.count)
     async with AsyncExitStack() as stack:
         stack.callback(listener.close)
         await runner.setup()
         stack.push_async_callback(runner.cleanup)
-        server = cast("web.Server", runner.server)
-        accept = partial(connections.accept, server)
-        # This backlog is also how many connections asyncio accepts at once: with one, workers share a peak of them.
-        accepting = await asyncio.get_running_loop().create_server(
-            accept, sock=listener, ssl=tls, ssl_handshake_timeout=_HANDSHAKE_S if tls else None, backlog=1
-        )
-        stack.callback(accepting.close)
-        watch = asyncio.create_task(connections.close_unused(server), name="statcore-unused-connections")
-        stack.push_async_callback(end_tasks, [watch])
-        listener.listen(_BACKLOG)
+        await stack.enter_async_context(connections.accepting())
+        await stack.enter_async_context(in_background(connections.close_unused(), name="closing unused connections"))
         gc.collect()
         gc.freeze()  # later collections, which delay requests, leave out modules and plugins
         announce("ready")
         await stop.wait()
         announce("stopping")
         stop.clear()
-        accepted = await _stop_accepting(accepting, listener, accept, tls)
+        await connections.stop_accepting()
+        await asyncio.sleep(_CLOSING_S)
         draining = True
-        ending = [asyncio.ensure_future(drain(accepted)), asyncio.ensure_future(stop.wait())]
+        ending = [asyncio.ensure_future(drain()), asyncio.ensure_future(stop.wait())]
         try:
             await asyncio.wait(ending, return_when=asyncio.FIRST_COMPLETED)
         finally:
-            await end_tasks([*ending, *accepted])
-        if number := unfinished():
+            await end_tasks(ending)
+        if number := connections.unfinished:
             _logger.warning("%d requests were not finished and are cut off", number)
 
 
@@ -202,36 +192,6 @@ def _is_fault_of_service(record: logging.LogRecord) -> bool:
     # Its text quotes the request, in which there may be a secret.
     _logger.info("a request cannot be read: %s", type(error).__name__)
     return False
-
-
-async def _stop_accepting(
-    accepting: asyncio.Server,
-    listener: socket.socket,
-    accept: Callable[[], web.RequestHandler],
-    tls: ssl.SSLContext | None,
-) -> Sequence[asyncio.Future[Any]]:
-    """Close the listening socket without losing a connection that the kernel has accepted already.
-
-    Returns:
-        What hands these connections to the application; each ends after the TLS handshake, perhaps with its error.
-    """
-    loop = asyncio.get_running_loop()
-    loop.remove_reader(listener.fileno())
-    for _ in range(2):  # connections that asyncio has accepted reach the application
-        await asyncio.sleep(0)
-    waiting: list[socket.socket] = []
-    with suppress(OSError):  # no further connection is waiting
-        while len(waiting) < _BACKLOG:
-            waiting.append(listener.accept()[0])
-    accepting.close()  # closes the socket at once
-    accepted = [
-        asyncio.ensure_future(
-            loop.connect_accepted_socket(accept, connection, ssl=tls, ssl_handshake_timeout=_HANDSHAKE_S if tls else None)
-        )
-        for connection in waiting
-    ]
-    await asyncio.sleep(_CLOSING_S)
-    return accepted
 
 
 def _context(cert_file: str, key_file: str | None) -> ssl.SSLContext:

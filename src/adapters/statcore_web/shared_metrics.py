@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from array import array
+from collections.abc import Iterable, Sequence
+from math import nan
 from threading import Lock
 from typing import Final, cast
 
@@ -42,13 +44,14 @@ class SharedMetrics:
             if json.loads(name)[0] == _GAUGE:
                 self.numbers.row(name)[self.worker] = 0
 
-    def add_label_values(self, metrics: Mapping[str, Counter | Gauge | Histogram]) -> None:
-        """Give metrics, by name, the label values that they have in other workers."""
+    def add_label_values(self, metrics: Iterable[Counter | Gauge | Histogram]) -> None:
+        """Give metrics the label values that they have in other workers."""
+        by_name = {description.name: metric for metric in metrics for description in metric.describe()}
         for row in self.numbers.names():
             _, name, _, labels = json.loads(row)
             labels.pop(_BUCKET, None)
-            if labels and name in metrics:
-                metrics[name].labels(**labels)
+            if labels and name in by_name:
+                by_name[name].labels(**labels)
 
 
 _used: SharedMetrics | None = None
@@ -77,7 +80,11 @@ class _SharedValue:
         del help_text
         shared = cast("SharedMetrics", _used)
         labels = dict(zip(labelnames, labelvalues, strict=True))
-        self._row = shared.numbers.row(json.dumps([typ, metric_name, name, labels]))
+        self._row: memoryview[float]
+        try:
+            self._row = shared.numbers.row(json.dumps([typ, metric_name, name, labels]))
+        except MemoryError:  # it stays "not a number", which no request fails for
+            self._row = memoryview(array("d", [nan] * shared.numbers.width))
         self._worker = shared.worker
 
     def inc(self, amount: float) -> None:

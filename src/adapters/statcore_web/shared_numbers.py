@@ -6,6 +6,7 @@ A file would cost the process its life: where a page of a mapped file has no roo
 from __future__ import annotations
 
 import fcntl
+import logging
 import mmap
 import os
 from collections.abc import Callable, Generator, Sequence
@@ -14,6 +15,8 @@ from multiprocessing.reduction import DupFd
 from typing import Any, Final, cast
 
 from statcore.errors import UnavailableError
+
+_logger: Final = logging.getLogger(__name__)
 
 _BYTES: Final = 64 * 1024 * 1024
 """The size of the memory; pages that have not been written take none."""
@@ -29,60 +32,65 @@ class SharedNumbers:
     passed to processes that multiprocessing starts, which then have the same memory.
     """
 
-    def __init__(self, width: int, file: int | None = None) -> None:
+    def __init__(self, width: int, descriptor: int | None = None) -> None:
         """Make the memory, or use one that another process has made.
 
         Args:
             width: how many numbers a row has.
-            file: the descriptor of the memory; it is closed with this instance.
+            descriptor: that of the memory; it is closed with this instance.
 
         Raises:
             UnavailableError: the system does not give the memory.
         """
         self.width = width
-        self.file: int = _new_memory() if file is None else file
-        self._bytes = memoryview(mmap.mmap(self.file, _BYTES))
+        self.descriptor: int = _new_memory() if descriptor is None else descriptor
+        self._bytes = memoryview(mmap.mmap(self.descriptor, _BYTES))
         self._counts = self._bytes.cast("Q")
         self._numbers = self._bytes.cast("d")
         self._starts: dict[str, int] = {}
         self._known_to = _FIRST
-        if file is None:
+        self._is_full = False
+        if descriptor is None:
             self._counts[0] = _FIRST
 
     def __reduce__(self) -> tuple[Callable[..., SharedNumbers], tuple[Any, ...]]:
         """Pass the memory to a process that is being started."""
-        return _attach, (self.width, DupFd(self.file))
+        return _attach, (self.width, DupFd(self.descriptor))
 
     def close(self) -> None:
         """Give the memory back, once no process uses a row of it any more."""
-        os.close(self.file)
+        os.close(self.descriptor)
 
     def row(self, name: str) -> memoryview[float]:
-        """Return the row of a name."""
-        start = self._find(name)
-        if start is None:
-            with self._locked(0):
-                start = self._find(name)  # another process may have added it
-                if start is None:
-                    start = self._add(name)
+        """Return the row of a name.
+
+        Raises:
+            MemoryError: it is a new name, and there is no room for it.
+        """
+        if name not in self._starts:
+            with self._locked(0):  # a name that is added meanwhile is read when it is whole
+                self._read_new()
+                if name not in self._starts:
+                    self._add(name)
+        start = self._starts[name]
         return self._numbers[start : start + self.width]
 
     @contextmanager
     def changing(self, name: str) -> Generator[memoryview[float]]:
-        """Yield the row of a name; other processes that want to change it wait. The lock of a process ends with it."""
+        """Yield the row of a name; other processes that want to change it wait. The lock of a process ends with it.
+
+        Raises:
+            MemoryError: it is a new name, and there is no room for it.
+        """
         row = self.row(name)
         with self._locked(self._starts[name]):
             yield row
 
     def names(self) -> Sequence[str]:
         """Return the names of all rows, in the order in which they were added."""
-        self._read_new()
-        return tuple(self._starts)
-
-    def _find(self, name: str) -> int | None:
-        if name not in self._starts:
+        with self._locked(0):
             self._read_new()
-        return self._starts.get(name)
+        return tuple(self._starts)
 
     def _read_new(self) -> None:
         while self._known_to < self._counts[0]:
@@ -91,42 +99,47 @@ class SharedNumbers:
             self._starts[name] = begin + _cells(length)
             self._known_to = self._starts[name] + self.width
 
-    def _add(self, name: str) -> int:
+    def _add(self, name: str) -> None:
         text = name.encode()
         begin = self._known_to + 1
         start = begin + _cells(len(text))
         end = start + self.width
         if end * _CELL > _BYTES:
+            if not self._is_full:
+                self._is_full = True
+                _logger.error(
+                    "the memory that workers share is full until a restart: further series of /metrics are not counted, "
+                    "and each worker limits further tokens by itself"
+                )
             raise MemoryError(f"there is no room for {name!r:.100} among the numbers that workers share")
         self._counts[self._known_to] = len(text)
         self._bytes[begin * _CELL : begin * _CELL + len(text)] = text
         self._bytes[start * _CELL : end * _CELL] = bytes(self.width * _CELL)  # a killed process may have begun a row here
         self._counts[0] = end
         self._read_new()
-        return start
 
     @contextmanager
     def _locked(self, cell: int) -> Generator[None]:
-        fcntl.lockf(self.file, fcntl.LOCK_EX, 1, cell)
+        fcntl.lockf(self.descriptor, fcntl.LOCK_EX, 1, cell)
         try:
             yield
         finally:
-            fcntl.lockf(self.file, fcntl.LOCK_UN, 1, cell)
+            fcntl.lockf(self.descriptor, fcntl.LOCK_UN, 1, cell)
 
 
 def _new_memory() -> int:
-    file = os.memfd_create("statcore-shared-numbers")
+    descriptor = os.memfd_create("statcore-shared-numbers")
     try:
-        os.ftruncate(file, _BYTES)
+        os.ftruncate(descriptor, _BYTES)
     except OSError as error:
-        os.close(file)
+        os.close(descriptor)
         message = f"workers need {_BYTES} bytes of memory that they share, which a limit of file sizes may forbid"
         raise UnavailableError(f"{message}: {error.strerror}", service="shared memory") from error
-    return file
+    return descriptor
 
 
-def _attach(width: int, file: object) -> SharedNumbers:
-    return SharedNumbers(width, cast("Any", file).detach())
+def _attach(width: int, descriptor: object) -> SharedNumbers:
+    return SharedNumbers(width, cast("Any", descriptor).detach())
 
 
 def _cells(length: int) -> int:

@@ -13,6 +13,7 @@ import psutil
 import pytest
 
 from statcore.scopes import Scope
+from statcore_web import shared_numbers
 from statcore_web.admission import Admission, SharedRows
 from statcore_web.refusal import RefusedError
 from statcore_web.shared_numbers import SharedNumbers
@@ -25,10 +26,11 @@ ROUNDS = 5_000
 ADMIT_OFTEN = """
 import sys
 from contextlib import ExitStack
+from statcore_web import shared_numbers
 from statcore_web.admission import Admission, SharedRows
 from statcore_web.shared_numbers import SharedNumbers
-width, file, worker, limit, rounds = map(int, sys.argv[1:])
-admission, running = Admission(limit, SharedRows(SharedNumbers(width, file), worker)), ExitStack()
+width, descriptor, worker, limit, rounds = map(int, sys.argv[1:])
+admission, running = Admission(limit, SharedRows(SharedNumbers(width, descriptor), worker)), ExitStack()
 print("imported", flush=True)
 sys.stdin.readline()
 for _ in range(rounds):
@@ -84,6 +86,16 @@ def test_there_may_be_more_tokens_than_open_files(memory: SharedNumbers) -> None
     assert before == psutil.Process().num_fds()
 
 
+def test_tokens_without_room_have_limits_in_each_worker(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The memory is full; no request fails for that."""
+    monkeypatch.setattr(shared_numbers, "_BYTES", 8)
+    with closing(SharedRows.memory(WORKERS)) as full:
+        first, second = (Admission(1, SharedRows(full, number)) for number in range(WORKERS))
+        with first.admit(FREE):
+            assert ["concurrent_requests", None] == [refused(admission, FREE) for admission in (first, second)]
+        assert [None, "requests_per_s", None] == [refused(admission, TOKEN) for admission in (second, second, first)]
+
+
 def test_no_count_is_lost_when_processes_count_at_the_same_time(memory: SharedNumbers) -> None:
     """Each of them reads, changes and writes the same row."""
     with ExitStack() as running:
@@ -102,13 +114,13 @@ def test_no_count_is_lost_when_processes_count_at_the_same_time(memory: SharedNu
 @contextmanager
 def _admitting(memory: SharedNumbers, worker: int) -> Iterator[Any]:
     """Run a process that admits many requests once it is told to start."""
-    numbers = [memory.width, memory.file, worker, ROUNDS * WORKERS + 1, ROUNDS]
+    numbers = [memory.width, memory.descriptor, worker, ROUNDS * WORKERS + 1, ROUNDS]
     process = subprocess.Popen(
         [sys.executable, "-c", ADMIT_OFTEN, *map(str, numbers)],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,
-        pass_fds=[memory.file],
+        pass_fds=[memory.descriptor],
     )
     try:
         yield process

@@ -7,8 +7,10 @@ import os
 import resource
 import signal
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import closing
+from math import isnan
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Final
@@ -38,7 +40,7 @@ def numbers() -> Iterator[SharedNumbers]:
 
 def as_seen_by_another(numbers: SharedNumbers) -> SharedNumbers:
     """Return the same memory, as another process has it."""
-    return SharedNumbers(numbers.width, os.dup(numbers.file))
+    return SharedNumbers(numbers.width, os.dup(numbers.descriptor))
 
 
 @given(st.lists(st.tuples(st.booleans(), st.text(max_size=40), st.sampled_from([0, 1]), st.floats(allow_nan=False))))
@@ -91,15 +93,49 @@ def test_a_row_that_a_killed_process_has_begun_is_none(numbers: SharedNumbers) -
         assert ("a", "b") == numbers.names()
 
 
-def test_a_row_without_room_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The others stay as they are."""
+def test_a_row_without_room_is_refused(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
+    """The others stay as they are; the log has one line."""
     monkeypatch.setattr(shared_numbers, "_BYTES", 4096)
     with closing(SharedNumbers(200)) as numbers:
         for name in ("a", "b"):
             numbers.row(name)[0] = 1.0
-        with pytest.raises(MemoryError, match="'c'"):
-            numbers.row("c")
+        for _ in range(2):
+            with pytest.raises(MemoryError, match="'c'"):
+                numbers.row("c")
+        assert 1 == len(caplog.messages)
         assert [("a", 1.0), ("b", 1.0)] == [(name, numbers.row(name)[0]) for name in numbers.names()]
+
+
+def add_slowly(numbers: SharedNumbers, parent: Connection) -> None:
+    """Add a row as a processor may that writes to memory in another order: its end before its name; run as a process."""
+    with numbers._locked(0):
+        begin = numbers._known_to + 1
+        numbers._counts[0] = begin + 1 + numbers.width
+        parent.send("begun")
+        parent.recv()
+        numbers._counts[begin - 1] = 1
+        numbers._bytes[begin * 8 : begin * 8 + 1] = b"a"
+
+
+@pytest.mark.parametrize("read", [SharedNumbers.names, lambda numbers: numbers.row("b") and numbers.names()])
+def test_a_row_is_read_when_it_is_whole(
+    read: Callable[[SharedNumbers], Sequence[str]], numbers: SharedNumbers, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever looks for names waits for a process that adds one."""
+    monkeypatch.setattr(sys, "path", [str(ROOT), *sys.path])  # where the new process finds this module
+    context = multiprocessing.get_context("spawn")
+    end, other_end = context.Pipe()
+    process = context.Process(target=add_slowly, args=(numbers, other_end))
+    process.start()
+    with ThreadPoolExecutor() as threads:
+        assert "begun" == end.recv()
+        names = threads.submit(read, numbers)
+        wait([names], timeout=0.1)
+        end.send("go on")
+        assert "a" == names.result()[0]
+    process.join()
+    for one in (end, other_end):
+        one.close()
 
 
 def test_a_limit_of_file_sizes_is_named() -> None:
@@ -152,3 +188,24 @@ def test_each_worker_answers_the_sums_over_all(workers: list[SharedMetrics]) -> 
     workers[0].forget_gauges()
     assert {**first, running: 1} == samples(observations[1])
     assert not [name for name in first if "_created" in name]
+
+
+def test_series_without_room_are_not_a_number(
+    numbers: SharedNumbers, workers: list[SharedMetrics], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Counting them is no error, and neither is answering all metrics in a worker that has them or in another one."""
+    observations: list[Observation] = []
+    for metrics in workers:
+        metrics.use()
+        observations.append(Observation())
+        observations[-1].graphql_error("counted")
+    monkeypatch.setattr(shared_numbers, "_BYTES", 8 * (numbers._counts[0] + 100))
+    for token in ("a", "b" * 60):  # room for a part of what the first one needs
+        observations[0].answered(route="/graphql", status=200, token=token, duration_s=0.3)
+    first, second = map(samples, observations)
+    assert 2 == first["statcore_graphql_errors_total counted"] == second["statcore_graphql_errors_total counted"]
+    assert (
+        1 == first["statcore_http_requests_total /graphql 200 a"] == second["statcore_http_requests_total /graphql 200 a"]
+    )
+    assert isnan(first[f"statcore_http_requests_total /graphql 200 {'b' * 60}"])
+    assert all(isnan(found["statcore_http_request_duration_seconds_count /graphql"]) for found in (first, second))

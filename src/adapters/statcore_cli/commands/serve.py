@@ -6,7 +6,7 @@ import asyncio
 import logging
 import signal
 import sys
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from contextvars import Context, copy_context
 from functools import partial
@@ -26,6 +26,7 @@ from statcore_cli.standard_output import guarded, plugin_code, take_back, write_
 from statcore_web import Tokens, attach, log_handler
 from statcore_web.admission import AdmissionRows
 from statcore_web.browsers import LOOPBACK_HOSTS, BrowserRules
+from statcore_web.observation import count_in_memory
 from statcore_web.process import is_loopback, listen, notify_systemd, serve_until_stopped, url_of
 from statcore_web.workers import Worker, serve_with_workers
 
@@ -72,6 +73,7 @@ def command(ctx: click.Context, /, **_: object) -> None:
     context = CommandContext.of(ctx)
     serve = ServeSettings.read(ctx, context.settings)
     _start_log(serve)
+    count_in_memory()
     for fault in context.presets().faults.values():
         _logger.warning("%s", fault)
     listener = listen(serve.host, serve.port)
@@ -110,18 +112,9 @@ async def _serve(context: CommandContext, serve: ServeSettings, listener: socket
             notify_systemd("STOPPING=1")
 
     with stop_on_signals() as stop:
-        tls = serve.tls()
-        async with _application(context, serve, listener) as app:
+        async with _opened(context, serve, listener) as serve_here:
             if serve.workers == 1:
-                await serve_until_stopped(
-                    app,
-                    listener,
-                    stop,
-                    tls=tls,
-                    drain_s=serve.drain_s,
-                    announce=announce,
-                    read_s=serve.limits.request_s,
-                )
+                await serve_here(stop, announce=announce)
                 return
         # The certificate was read and the application opened: a setting that cannot be used is reported once.
         run_worker = partial(_run_worker, context.settings, serve)
@@ -156,23 +149,16 @@ async def _serve_in_worker(context: CommandContext, serve: ServeSettings, worker
 
     with stop_on_signals() as stop:
         worker.stop_with_parent(stop)
-        async with _application(context, serve, worker.listener, admission_rows=worker.rows) as app:
-            await serve_until_stopped(
-                app,
-                worker.listener,
-                stop,
-                tls=serve.tls(),
-                drain_s=serve.drain_s,
-                announce=announce,
-                read_s=serve.limits.request_s,
-            )
+        async with _opened(context, serve, worker.listener, admission_rows=worker.rows) as serve_here:
+            await serve_here(stop, announce=announce)
 
 
 @asynccontextmanager
-async def _application(
+async def _opened(
     context: CommandContext, serve: ServeSettings, listener: socket, *, admission_rows: AdmissionRows | None = None
-) -> AsyncGenerator[web.Application]:
-    settings = context.settings
+) -> AsyncGenerator[Callable[..., Awaitable[None]]]:
+    """Open the application, and yield `serve_until_stopped` for it, which needs only the event and `announce`."""
+    settings, tls = context.settings, serve.tls()
     tokens = None
     if settings.token_file is not None:
         with errors_prefixed_with(settings.token_file.origin):
@@ -193,7 +179,7 @@ async def _application(
             admission_rows=admission_rows,
             browsers=BrowserRules(origins=frozenset(serve.origins), hosts=hosts),
         )
-        yield app
+        yield partial(serve_until_stopped, app, listener, tls=tls, drain_s=serve.drain_s, read_s=serve.limits.request_s)
 
 
 def _start_log(serve: ServeSettings) -> None:

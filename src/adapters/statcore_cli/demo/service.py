@@ -16,6 +16,7 @@ from statcore_cli.event_loop import stop_on_signals
 from statcore_cli.live_view import LiveState
 from statcore_web import attach
 from statcore_web.browsers import LOOPBACK_HOSTS, BrowserRules
+from statcore_web.observation import count_in_memory
 from statcore_web.process import listen, serve_until_stopped, url_of
 
 _DRAIN_S: Final = 5.0
@@ -39,6 +40,7 @@ async def serve(
     Raises:
         StatcoreError: the port is taken, a server does not start, or a round cannot be collected or read back.
     """
+    count_in_memory()
     ready, ended = asyncio.Event(), asyncio.Event()
 
     def announce(state: str) -> None:
