@@ -186,13 +186,16 @@ def _of_sentinels(
     """
 
     def new_node(address: Address, is_replica: bool) -> RedisNode:  # noqa: FBT001 - `NewNode`
+        async def check(connection: Any) -> None:  # noqa: ANN401 - the driver's
+            await connection.on_connect()
+            if not (is_replica or await discovery.confirms(address)):
+                raise ConnectionError("the sentinels name another master")
+            if await _own_role(connection) == (b"master" if is_replica else b"replica"):
+                raise ConnectionError("the server and the sentinels name different roles of the server")
+
         async def connect(connection: Any) -> None:  # noqa: ANN401 - the driver's
             try:
-                await connection.on_connect()
-                if not (is_replica or await discovery.confirms(address)):
-                    raise ConnectionError("the sentinels name another master")
-                if await _own_role(connection) == (b"master" if is_replica else b"replica"):
-                    raise ConnectionError("the server and the sentinels name different roles of the server")
+                await check(connection)
             except BaseException:  # after a cancellation the driver would keep the connection, and use it
                 await connection.disconnect(nowait=True)
                 raise
