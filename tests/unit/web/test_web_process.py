@@ -391,7 +391,7 @@ async def test_connections_that_have_ended_take_no_place(monkeypatch: pytest.Mon
             await other_reader.read()
             other_writer.close()
         writer.write(request_of("/short"))
-        await reader.readuntil(b"\r\n\r\nshort")
+        assert (await reader.readuntil(b"\r\n\r\nshort")).startswith(b"HTTP/1.1 200 ")
         writer.transport.abort()
 
 
@@ -426,7 +426,7 @@ async def test_connections_wait_while_no_file_is_left(
                 resource.setrlimit(resource.RLIMIT_NOFILE, limits)
             reader, writer = await connect(service, Tls(), client=client)
             writer.write(request_of("/short"))
-            await reader.readuntil(b"\r\n\r\nshort")
+            assert (await reader.readuntil(b"\r\n\r\nshort")).startswith(b"HTTP/1.1 200 ")
             writer.transport.abort()
 
 
