@@ -13,6 +13,7 @@ from typing import Any
 import attrs
 import psutil
 import pytest
+import soak
 from report import Report, Table
 from rich.console import Console
 from soak_faults import Fault, in_order
@@ -214,6 +215,27 @@ def test_faults_come_in_an_order_that_repeats_from_the_seed() -> None:
     assert len(set(first[:20])) == len(faults)
 
 
+def test_servers_that_do_not_recover_end_a_soak_with_what_it_has_measured(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The faults until then count; the first line of the error is in the tables, and the soak fails."""
+    happened: list[str] = []
+
+    def happen(fault: Fault, *_: object) -> float:
+        happened.append(fault.name)
+        if fault.name == "2":
+            raise TimeoutError("waited 60 s for a fail-over\nlog")
+        return 0.5
+
+    monkeypatch.setattr(Fault, "happen", happen)
+    monkeypatch.setattr(soak, "_PAUSE_S", (0.0, 0.0))
+    faults = [Fault("store", str(number), lambda *_: iter(())) for number in range(4)]  # type: ignore[arg-type]
+    nothing: Any = None
+    course = soak.let_happen(faults, nothing, nothing, _random(1), Report(console=Console(quiet=True)), minutes=1)
+    assert ["0", "1", "2"] == happened
+    assert {"store: 0": 1, "store: 1": 1} == course.happened
+    assert "store: 2: TimeoutError: waited 60 s for a fail-over" == course.failure
+    assert f"It ended early: {course.failure}" == _tables(_outcome(), failure=course.failure)[0].notes[0]
+
+
 def test_percentiles_are_those_of_all_calls() -> None:
     """Within two percent, however many there are."""
     durations = Durations()
@@ -273,8 +295,10 @@ def _missed(outcome: Outcome, *, stale: int = 0) -> list[str]:
     return [text.rsplit(" ", 3)[0] for text in missed_goals(report)]
 
 
-def _tables(outcome: Outcome, *, stale: int = 0) -> list[Table]:
-    around = Circumstances(faults={"store: killed": 2}, load=1.0, cores=2, versions="Valkey 8", service_connections=stale)
+def _tables(outcome: Outcome, *, stale: int = 0, failure: str = "") -> list[Table]:
+    around = Circumstances(
+        faults={"store: killed": 2}, load=1.0, cores=2, versions="Valkey 8", service_connections=stale, failure=failure
+    )
     return tables(outcome, around)
 
 
