@@ -1,7 +1,7 @@
 """`make soak` reads at full speed from real servers while they are killed, stopped and cut off, and checks each answer.
 
 It fails if an answer was wrong, an exception was foreign, something was left over, memory grew, or calls exceeded their
-deadline. Where servers do not recover by themselves, it ends early with what it has measured so far, and fails.
+deadline. Where servers do not recover by themselves, or at a signal, it ends early with what it has measured, and fails.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ def main() -> None:
         parser.error("--minutes must be above 0")
     if arguments.document and not has_section(arguments.document.read_text(encoding="utf-8"), SECTION):
         parser.error(f"{arguments.document} has no section for {SECTION}")
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit("soak: terminated"))  # ends the servers, too
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit("soak: interrupted"))  # ends the servers, too
     report = Report(console=Console(width=None if sys.stdout.isatty() else _WIDTH))
     with tempfile.TemporaryDirectory(prefix="statcore-soak-") as scratch:
         try:
@@ -115,15 +115,18 @@ def soak(report: Report, scratch: Path, *, minutes: float, seed: int) -> str:
 def let_happen(
     faults: Iterable[Fault], site: Site, load: Load, random: Random, report: Report, *, minutes: float
 ) -> Course:
-    """Let faults happen one after the other, with pauses, until the time is over or servers do not recover."""
+    """Let faults happen one after the other, with pauses, until the time is over, a signal comes, or servers fail."""
     course = Course()
     end_s = time.monotonic() + minutes * 60
     for fault in faults:
-        time.sleep(random.uniform(*_PAUSE_S))
-        if time.monotonic() >= end_s:
-            break
         try:
+            time.sleep(random.uniform(*_PAUSE_S))
+            if time.monotonic() >= end_s:
+                break
             recovered_s = fault.happen(site, load, random)
+        except (KeyboardInterrupt, SystemExit):
+            course.failure = "interrupted"
+            break
         except Exception as error:  # noqa: BLE001 - what was measured until now is worth a report, whatever has failed
             traceback.print_exc()
             course.failure = f"{fault}: {type(error).__name__}: {error}".partition("\n")[0]

@@ -215,14 +215,24 @@ def test_faults_come_in_an_order_that_repeats_from_the_seed() -> None:
     assert len(set(first[:20])) == len(faults)
 
 
-def test_servers_that_do_not_recover_end_a_soak_with_what_it_has_measured(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The faults until then count; the first line of the error is in the tables, and the soak fails."""
+@pytest.mark.parametrize(
+    ("error", "failure"),
+    [
+        (TimeoutError("waited 60 s for a fail-over\nlog"), "store: 2: TimeoutError: waited 60 s for a fail-over"),
+        (KeyboardInterrupt(), "interrupted"),
+        (SystemExit(), "interrupted"),
+    ],
+)
+def test_a_soak_that_ends_early_shows_what_it_has_measured(
+    error: BaseException, failure: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The faults until then count; the tables say why it ended, and the soak fails."""
     happened: list[str] = []
 
     def happen(fault: Fault, *_: object) -> float:
         happened.append(fault.name)
         if fault.name == "2":
-            raise TimeoutError("waited 60 s for a fail-over\nlog")
+            raise error
         return 0.5
 
     monkeypatch.setattr(Fault, "happen", happen)
@@ -232,8 +242,8 @@ def test_servers_that_do_not_recover_end_a_soak_with_what_it_has_measured(monkey
     course = soak.let_happen(faults, nothing, nothing, _random(1), Report(console=Console(quiet=True)), minutes=1)
     assert ["0", "1", "2"] == happened
     assert {"store: 0": 1, "store: 1": 1} == course.happened
-    assert "store: 2: TimeoutError: waited 60 s for a fail-over" == course.failure
-    assert f"It ended early: {course.failure}" == _tables(_outcome(), failure=course.failure)[0].notes[0]
+    assert failure == course.failure
+    assert f"It ended early: {failure}" == _tables(_outcome(), failure=failure)[0].notes[0]
 
 
 def test_percentiles_are_those_of_all_calls() -> None:
@@ -318,6 +328,10 @@ def test_each_goal_is_missed_by_what_it_is_about() -> None:
         outcome.tallies["store"].add("kernels", answer)
         assert [f"store: {'wrong' if answer.wrong else 'foreign'}"] == _missed(outcome)
         assert any((answer.wrong or answer.foreign)[0] in note for note in _tables(outcome)[0].notes)
+    many = Tally(deadline_s=2.0)
+    many.add("kernels", Answer(wrong=["7 for 8", "8 for 9", "9 for 7"]))
+    many.add("agents", Answer(foreign=["InternalError"]))
+    assert ["kernels: 7 for 8, and 2 more", "agents: InternalError"] == many.examples
     for error in (KeyError("x"), ProtocolError("not an answer")):
         outcome = _outcome()
         outcome.tallies["store"].add_error("kernels", error)
