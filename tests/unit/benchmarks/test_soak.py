@@ -19,7 +19,16 @@ from rich.console import Console
 from soak_faults import Fault, in_order
 from soak_ledger import LAG_S, Ledger, View, sample, sample_fault, stamp
 from soak_load import _leaks
-from soak_reads import OBJECTS_OF_STORE, Answer, LiveReads, MetricReads, _values_of_activity, write_all
+from soak_reads import (
+    OBJECTS_OF_STORE,
+    Answer,
+    LiveReads,
+    MetricReads,
+    _fields,
+    _of_one_object,
+    _values_of_activity,
+    write_all,
+)
 from soak_report import BLOCKS_RATIO, LARGE_RATIO, Circumstances, missed_goals, tables
 from soak_tally import Durations, Leaks, Memory, MemorySample, Outcome, Tally
 
@@ -189,6 +198,15 @@ async def test_a_failure_that_is_shown_as_zero_is_wrong() -> None:
         batch = StatisticsBatch([zeros], problems=problems)
         answer = reads._judged([PLACE], batch, problems, _values_of_activity, reads.ledger.view())
         assert counts == (answer.right, len(answer.wrong), answer.shown.total())
+    await store.aclose()
+
+
+async def test_an_entry_of_another_shape_is_wrong() -> None:
+    """It may be the answer to another read: a metric without a capacity, or a text in place of a number."""
+    store, reads = await _live()
+    for entry in ({"mem": {"current": "7"}}, {"mem": {"current": "much", "capacity": "7"}}):
+        answer = reads._judged([PLACE], [entry], {}, _of_one_object(_fields), reads.ledger.view())
+        assert (0, 1, 0) == (answer.right, len(answer.wrong), len(answer.foreign))
     await store.aclose()
 
 
