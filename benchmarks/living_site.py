@@ -16,7 +16,7 @@ from aiohttp import web
 from planning import KERNELS_OF_AGENT
 from redis.asyncio import Redis
 from scale_prometheus import kernel_series, scrape, wait_until
-from server_process import running_server
+from server_process import metrics_response, running_server, serve_http
 from workload import kernel_ids, payload, version_of
 
 from statcore.model.store_keys import KERNEL_TTL_S
@@ -97,18 +97,11 @@ async def _serve_series(kernels: int) -> int:
             f"{series} {number}\n"
             for number in range(start, min(start + KERNELS_OF_AGENT, kernels))
             for series in kernel_series(number)
-        ).encode()
+        )
         for start in range(0, kernels, KERNELS_OF_AGENT)
     ]
 
     async def answer(request: web.Request) -> web.Response:
-        body = pages[int(request.match_info["agent"])]
-        return web.Response(body=body, headers={"Content-Type": "text/plain; version=0.0.4"})
+        return metrics_response(pages[int(request.match_info["agent"])])
 
-    application = web.Application()
-    application.router.add_get("/agents/{agent}", answer)
-    runner = web.AppRunner(application, access_log=None)
-    await runner.setup()
-    await web.TCPSite(runner, LOOPBACK, 0).start()
-    port: int = runner.addresses[0][1]
-    return port
+    return await serve_http({"/agents/{agent}": answer})

@@ -29,7 +29,7 @@ from aiohttp import web
 from planning import KERNELS_OF_AGENT, Line, PrometheusCosts, PrometheusSite, plan_prometheus
 from prometheus_client.parser import text_string_to_metric_families
 from report import Report, Row, Table, show_progress
-from server_process import running_server
+from server_process import metrics_response, running_server, serve_http
 from timing import Sample, Stopwatch, high_water_bytes
 from workload import kernel_ids
 
@@ -38,7 +38,7 @@ from statcore.model import QueryTimeRange
 from statcore.queriers import ContainerMetricQuerier
 from statcore.statistics import UtilizationSource
 from statcore.statistics.live_stat import KernelLiveStatService
-from statcore.testing.servers import LOOPBACK, Server, find_installations, running_prometheus
+from statcore.testing.servers import Server, find_installations, running_prometheus
 from statcore_collector.metric import RawValue
 from statcore_collector.series import container_samples, process_samples
 from statcore_prometheus import PrometheusClient, PrometheusOptions
@@ -261,19 +261,13 @@ def serve_pages(kernels: int, start_s: int, port: Connection) -> None:
             f"{series} {step * 30_000 + noise[(place + step) % 1_009]} {time_ms}\n"
             for place, series in enumerate(pages[agent])
         ]
-        return web.Response(body="".join(lines).encode(), headers={"Content-Type": "text/plain; version=0.0.4"})
+        return metrics_response("".join(lines))
 
     async def remaining(_: web.Request) -> web.Response:
         return web.Response(text=str(STEPS * len(pages) - sum(scraped)))
 
     async def serve() -> None:
-        application = web.Application()
-        application.router.add_get("/remaining", remaining)
-        application.router.add_get("/agents/{agent}", answer)
-        runner = web.AppRunner(application, access_log=None)
-        await runner.setup()
-        await web.TCPSite(runner, LOOPBACK, 0).start()
-        port.send(runner.addresses[0][1])
+        port.send(await serve_http({"/remaining": remaining, "/agents/{agent}": answer}))
         await asyncio.Event().wait()
 
     asyncio.run(serve())

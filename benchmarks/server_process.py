@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import multiprocessing
-from collections.abc import Callable, Generator
+from collections.abc import Awaitable, Callable, Generator, Mapping
 from contextlib import contextmanager
 from multiprocessing.connection import Connection
 from typing import TypeVarTuple
+
+from aiohttp import web
 
 from statcore.testing.servers import LOOPBACK
 
@@ -35,3 +37,20 @@ def running_server(serve: Callable[[*_Arguments, Connection], None], *arguments:
     finally:
         process.kill()
         process.join()
+
+
+async def serve_http(handlers: Mapping[str, Callable[[web.Request], Awaitable[web.Response]]]) -> int:
+    """Serve GET requests in this event loop, each path by its handler; return the port."""
+    application = web.Application()
+    for path, handler in handlers.items():
+        application.router.add_get(path, handler)
+    runner = web.AppRunner(application, access_log=None)
+    await runner.setup()
+    await web.TCPSite(runner, LOOPBACK, 0).start()
+    port: int = runner.addresses[0][1]
+    return port
+
+
+def metrics_response(text: str) -> web.Response:
+    """Return an answer in the text format that Prometheus scrapes."""
+    return web.Response(body=text.encode(), headers={"Content-Type": "text/plain; version=0.0.4"})

@@ -1,7 +1,7 @@
 """`make soak` reads at full speed from real servers while they are killed, stopped and cut off, and checks each answer.
 
 It fails if an answer was wrong, an exception was foreign, something was left over, memory grew, or calls exceeded their
-deadline.
+deadline. Where servers do not recover by themselves, or at a signal, it ends early with what it has measured, and fails.
 """
 
 from __future__ import annotations
@@ -13,17 +13,20 @@ import statistics
 import sys
 import tempfile
 import time
+import traceback
 from collections import Counter
+from collections.abc import Iterable
 from pathlib import Path
 from random import Random
 from typing import Final
 
+import attrs
 from report import Report, describe_versions, has_section, replace_section, write_json
 from rich.console import Console
-from soak_faults import faults_of, in_order
-from soak_load import TIMEOUT_S, Places, running_load
+from soak_faults import Fault, faults_of, in_order
+from soak_load import TIMEOUT_S, Load, Places, running_load
 from soak_report import Circumstances, missed_goals, tables
-from soak_site import connections_of_callers, running_site
+from soak_site import Site, connections_of_callers, running_site
 
 from statcore.errors import UnavailableError
 
@@ -44,11 +47,11 @@ def main() -> None:
         parser.error("--minutes must be above 0")
     if arguments.document and not has_section(arguments.document.read_text(encoding="utf-8"), SECTION):
         parser.error(f"{arguments.document} has no section for {SECTION}")
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit("soak: terminated"))  # ends the servers, too
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit("soak: interrupted"))  # ends the servers, too
     report = Report(console=Console(width=None if sys.stdout.isatty() else _WIDTH))
     with tempfile.TemporaryDirectory(prefix="statcore-soak-") as scratch:
         try:
-            soak(report, Path(scratch), minutes=arguments.minutes, seed=arguments.seed)
+            failure = soak(report, Path(scratch), minutes=arguments.minutes, seed=arguments.seed)
         except (UnavailableError, TimeoutError) as error:
             sys.exit(f"soak: {error}")
         except KeyboardInterrupt:
@@ -60,15 +63,29 @@ def main() -> None:
         section = report.document(f"Measured by `{command}` with {describe_versions()}.")
         document = arguments.document.read_text(encoding="utf-8")
         arguments.document.write_text(replace_section(document, SECTION, section), encoding="utf-8")
+    ends = [f"ended early: {failure}"] if failure else []
     if missed := missed_goals(report):
-        sys.exit(f"soak: missed: {'; '.join(missed)}")
+        ends.append(f"missed: {'; '.join(missed)}")
+    if ends:
+        sys.exit("\n".join(f"soak: {end}" for end in ends))
 
 
-def soak(report: Report, scratch: Path, *, minutes: float, seed: int) -> None:
-    """Let faults happen one after the other while the load runs, and add what was measured to a report."""
+@attrs.define
+class Course:
+    """What has happened: how often each fault, the load averages after them, and why they ended early, or ""."""
+
+    happened: Counter[str] = attrs.field(factory=Counter[str])
+    loads: list[float] = attrs.field(factory=list[float])
+    failure: str = ""
+
+
+def soak(report: Report, scratch: Path, *, minutes: float, seed: int) -> str:
+    """Let faults happen one after the other while the load runs, and add what was measured to a report.
+
+    Returns:
+        Why it has ended early, or an empty text.
+    """
     random = Random(seed)  # noqa: S311 - no secret
-    loads: list[float] = []
-    happened: Counter[str] = Counter()
     report.progress("starting the servers")
     with running_site(scratch, timeout_s=TIMEOUT_S) as site:
         places = Places(
@@ -78,26 +95,46 @@ def soak(report: Report, scratch: Path, *, minutes: float, seed: int) -> None:
             engine=None if site.engine is None else site.engine.url,
             service=site.service.url,
         )
+        faults = faults_of(site)
         with running_load(places, seed=seed) as load:
-            end_s = time.monotonic() + minutes * 60
-            for fault in in_order(faults_of(site), random):
-                time.sleep(random.uniform(*_PAUSE_S))
-                if time.monotonic() >= end_s:
-                    break
-                recovered_s = fault.happen(site, load, random)
-                happened[str(fault)] += 1
-                loads.append(os.getloadavg()[0])
-                report.progress(f"{fault}; right again after {recovered_s:.2f} s")
+            course = let_happen(in_order(faults, random), site, load, random, report, minutes=minutes)
             outcome = load.stop()
         around = Circumstances(
-            faults={str(fault): happened[str(fault)] for fault in faults_of(site) if happened[str(fault)]},
-            load=statistics.mean(loads) if loads else os.getloadavg()[0],
+            faults={str(fault): course.happened[str(fault)] for fault in faults if course.happened[str(fault)]},
+            load=statistics.mean(course.loads or os.getloadavg()[:1]),
             cores=os.cpu_count() or 1,
             versions=site.versions,
             service_connections=connections_of_callers(site.service),
+            failure=course.failure,
         )
     for table in tables(outcome, around):
         report.add(table)
+    return course.failure
+
+
+def let_happen(
+    faults: Iterable[Fault], site: Site, load: Load, random: Random, report: Report, *, minutes: float
+) -> Course:
+    """Let faults happen one after the other, with pauses, until the time is over, a signal comes, or servers fail."""
+    course = Course()
+    end_s = time.monotonic() + minutes * 60
+    for fault in faults:
+        try:
+            time.sleep(random.uniform(*_PAUSE_S))
+            if time.monotonic() >= end_s:
+                break
+            recovered_s = fault.happen(site, load, random)
+        except (KeyboardInterrupt, SystemExit):
+            course.failure = "interrupted"
+            break
+        except Exception as error:  # noqa: BLE001 - what was measured until now is worth a report, whatever has failed
+            traceback.print_exc()
+            course.failure = f"{fault}: {type(error).__name__}: {error}".partition("\n")[0]
+            break
+        course.happened[str(fault)] += 1
+        course.loads.append(os.getloadavg()[0])
+        report.progress(f"{fault}; right again after {recovered_s:.2f} s")
+    return course
 
 
 if __name__ == "__main__":

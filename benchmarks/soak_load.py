@@ -150,7 +150,8 @@ def running_load(places: Places, *, seed: int) -> Generator[Load]:
 
 
 def _run(places: Places, seed: int, connection: Connection) -> None:
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # typed at the terminal; the parent ends this process
+    for each in (signal.SIGINT, signal.SIGTERM):  # for all processes of the soak; the parent ends this one
+        signal.signal(each, signal.SIG_IGN)
     asyncio.run(_Readers(places=places, seed=seed, connection=connection).run())
 
 

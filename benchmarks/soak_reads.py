@@ -171,7 +171,11 @@ class LiveReads:
             elif entry is None:
                 answer.wrong.append(f"nothing for object {place}, and no problem")
             else:
-                answer.add(_fault(self.ledger, values_of(place, entry), view))
+                try:
+                    fault = _fault(self.ledger, values_of(place, entry), view)
+                except (KeyError, TypeError, ValueError):
+                    fault = f"{entry} for object {place}"
+                answer.add(fault)
         return answer
 
 

@@ -47,6 +47,7 @@ class Circumstances:
         cores: how many cores it has.
         versions: the servers.
         service_connections: how many connections the service still has of callers that have closed them.
+        failure: why the soak has ended early, or "".
     """
 
     faults: Mapping[str, int]
@@ -54,12 +55,14 @@ class Circumstances:
     cores: int
     versions: str
     service_connections: int
+    failure: str = ""
 
 
 def tables(outcome: Outcome, around: Circumstances) -> list[Table]:
     """Return what a soak has measured."""
     title = f"{outcome.seconds / 60:.1f} minutes, {sum(around.faults.values())} faults, {around.versions}"
     tallies = outcome.tallies
+    early = [f"It ended early: {around.failure}"] if around.failure else []
     examples = [
         f"Wrong or foreign, {source}: {'; '.join(each.examples)}" for source, each in tallies.items() if each.examples
     ]
@@ -72,7 +75,7 @@ def tables(outcome: Outcome, around: Circumstances) -> list[Table]:
             title=f"answers, {title}",
             subject="source",
             rows=[_answers(source, tally) for source, tally in tallies.items()],
-            notes=[_ANSWERS, *examples],
+            notes=[*early, _ANSWERS, *examples],
         ),
         Table(
             title="errors and problems that callers were shown",

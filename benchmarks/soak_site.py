@@ -19,7 +19,7 @@ from typing import Final
 import attrs
 import psutil
 from aiohttp import web
-from server_process import running_server
+from server_process import metrics_response, running_server, serve_http
 from soak_ledger import sample
 from tests.support.service import Service, serving
 from tests.support.valkey_network import Network, running_network
@@ -199,7 +199,8 @@ def agent_id(number: int) -> str:
 
 def serve_series(port: Connection) -> None:
     """Serve the series of all kernels until the process is killed; send the port."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # typed at the terminal; the parent ends this process
+    for each in (signal.SIGINT, signal.SIGTERM):  # for all processes of the soak; the parent ends this one
+        signal.signal(each, signal.SIG_IGN)
     series: list[tuple[str, int]] = []
     for number in range(KERNELS):
         labels = owners(number)
@@ -210,16 +211,10 @@ def serve_series(port: Connection) -> None:
 
     async def answer(_: web.Request) -> web.Response:
         time_ms = time.time_ns() // 1_000_000
-        body = "".join(f"{name} {sample(number, time_ms)} {time_ms}\n" for name, number in series)
-        return web.Response(body=body.encode(), headers={"Content-Type": "text/plain; version=0.0.4"})
+        return metrics_response("".join(f"{name} {sample(number, time_ms)} {time_ms}\n" for name, number in series))
 
     async def serve() -> None:
-        application = web.Application()
-        application.router.add_get("/metrics", answer)
-        runner = web.AppRunner(application, access_log=None)
-        await runner.setup()
-        await web.TCPSite(runner, LOOPBACK, 0).start()
-        port.send(runner.addresses[0][1])
+        port.send(await serve_http({"/metrics": answer}))
         await asyncio.Event().wait()
 
     asyncio.run(serve())

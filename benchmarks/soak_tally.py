@@ -76,7 +76,8 @@ class Tally:
         self.shown.update(answer.shown)
         self.wrong += len(answer.wrong)
         self.foreign += len(answer.foreign)
-        self._keep(where, [*answer.wrong, *answer.foreign])
+        if faults := [*answer.wrong, *answer.foreign]:
+            self._keep(where, f"{faults[0]}{f', and {len(faults) - 1} more' if faults[1:] else ''}")
 
     def add_error(self, where: str, error: BaseException) -> None:
         """Count an error that a call raised; `where` names the call in examples."""
@@ -84,10 +85,11 @@ class Tally:
             self.shown[type(error).__name__] += 1
         else:
             self.foreign += 1
-            self._keep(where, [f"{type(error).__name__}: {error}"])
+            self._keep(where, f"{type(error).__name__}: {error}")
 
-    def _keep(self, where: str, texts: Sequence[str]) -> None:
-        self.examples += [f"{where}: {text:.500}" for text in texts[: max(0, _EXAMPLES - len(self.examples))]]
+    def _keep(self, where: str, text: str) -> None:
+        if len(self.examples) < _EXAMPLES:
+            self.examples.append(f"{where}: {text:.500}")
 
 
 @attrs.frozen

@@ -23,7 +23,7 @@ from statcore.testing.servers import LOOPBACK
 from statcore_valkey import ValkeyOptions, ValkeyStatistics, ValkeyStatisticsSink, discovery
 
 Harm: TypeAlias = Callable[[ValkeyNode], None]
-SOON = ValkeyOptions(timeout_s=0.5)
+SOON = ValkeyOptions(timeout_s=2)
 PATIENT = ValkeyOptions(timeout_s=60)
 REPLICAS = ValkeyOptions(timeout_s=60, read_from_replicas=True)
 ENOUGH_S = 30

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
 from pathlib import Path
 from typing import Any
 
 import pytest
 from redis.crc import key_slot
 from redis.exceptions import AskError
+from tests.support import valkey_topologies
+from tests.support.polling import until
 from tests.support.valkey_nodes import READER, WATCHER, Security
 from tests.support.valkey_topologies import MASTER, ValkeyCluster, ValkeySentinels, running_cluster, running_sentinels
 
@@ -93,6 +96,42 @@ def test_sentinels_promote_a_replica(sentinels: ValkeySentinels) -> None:
     assert b"1" == sentinels.primary.command("GET", "a")
     sentinels.heal()
     assert primary in sentinels.replicas
+
+
+async def test_a_fail_over_that_was_given_up_is_asked_for_again(tmp_path: Path) -> None:
+    """A sentinel gives up where no replica obeys in time; once they are well, they are promoted all the same."""
+    with running_sentinels(tmp_path) as sentinels:
+        primary, replicas = sentinels.primary, sentinels.replicas
+        for replica in replicas:
+            replica.stop()
+        change = asyncio.create_task(asyncio.to_thread(sentinels.fail_over))
+        await until(lambda: "-failover-abort" in "".join(sentinels.sentinels[0].log_tail(10)), "an end of the fail-over")
+        for replica in replicas:
+            replica.recover()
+        await change
+        assert sentinels.primary in replicas
+        assert primary is not sentinels.primary
+
+
+def test_a_sentinel_that_starts_again_is_as_quick_as_before(sentinels: ValkeySentinels) -> None:
+    """It looks at the servers as often, and replaces primaries as soon after it had no processor."""
+    sentinel, other, _ = sentinels.sentinels
+    sentinel.kill()
+    sentinels.heal()
+    assert other.command("SENTINEL", "DEBUG") == sentinel.command("SENTINEL", "DEBUG")
+
+
+def test_a_change_that_does_not_come_is_described(
+    sentinels: ValkeySentinels, cluster: ValkeyCluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The error has what each server says, and the end of its log."""
+    monkeypatch.setattr(valkey_topologies, "_CHANGE_S", 0.1)
+    node = sentinels.primary
+    with pytest.raises(TimeoutError, match=rf"a fail-over of {node}\n(?s:.*){MASTER} is master; .* is slave\n  \d+:X "):
+        sentinels.wait_until_failed_over(node)
+    node = cluster.nodes[0]
+    with pytest.raises(TimeoutError, match=rf"a fail-over of {node}\n(?s:.*)myself,(?s:.*)\n  \d+:[MS] "):
+        cluster.wait_until_failed_over(node)
 
 
 def test_sentinels_with_tls_and_users(tmp_path: Path, security: Security) -> None:

@@ -24,6 +24,13 @@ from statcore.testing.servers import LOOPBACK, find_program, free_port, start_pr
 _ATTEMPTS: Final = 3
 _START_S: Final = 30.0
 _WAIT_MS: Final = 10_000
+_SENTINEL_MS: Final = ("INFO-PERIOD", 200, "PUBLISH-PERIOD", 200, "PING-PERIOD", 400, "TILT-PERIOD", 2_000)
+"""How often a sentinel looks at the servers, and for other sentinels: by default every 10 and 2 seconds.
+
+It pings a new server first after the ping period, and finds it down `down-after-milliseconds` after it began to watch. It
+promotes no replica without news for five ping periods; while a primary is down, news come once a second. After two
+seconds without a processor, or stopped, it replaces no primary for its tilt period: by default 30 seconds.
+"""
 
 
 @attrs.frozen(kw_only=True)
@@ -159,11 +166,16 @@ class ValkeyNode:
                 self._choose_ports()
             self._process = start_program(self._command(), self.folder / "valkey.log")
             if self._answers():
+                if self.sentinel:
+                    self.command("SENTINEL", "DEBUG", *_SENTINEL_MS)
                 self.is_well = True
                 return
             self.kill()
-        words = (self.folder / "valkey.log").read_text(errors="replace").strip().splitlines()[-3:]
-        raise RuntimeError(f"the server in {self.folder} did not start: {' '.join(words)}")
+        raise RuntimeError(f"the server in {self.folder} did not start: {' '.join(self.log_tail(3))}")
+
+    def log_tail(self, lines: int) -> list[str]:
+        """Return the last lines of its log."""
+        return (self.folder / "valkey.log").read_text(errors="replace").strip().splitlines()[-lines:]
 
     def client(self, user: User = ADMIN) -> Redis:
         """Return a client of it that goes through no proxy and repeats nothing."""

@@ -21,6 +21,8 @@ MASTER: Final = "mymaster"
 """The name under which the sentinels know the primary."""
 _CHANGE_S: Final = 60.0
 """How long a fail-over, or another change that the servers make by themselves, may take on a busy machine."""
+_LOG_LINES: Final = 12
+"""How many lines of each server's log tell why a change did not come."""
 _MANUAL_S: Final = 6.0
 """After how long a replica is told again to take over; a server gives up after five seconds."""
 _SLOTS_AT_ONCE: Final = 50
@@ -76,7 +78,7 @@ class ValkeyCluster:
                 node.store({key: value for key, value in values.items() if owners[key] is node})
             return True
 
-        _wait(stored, "nodes that agree on their slots")  # after a fail-over they may not agree yet
+        self._wait(stored, "nodes that agree on their slots")  # after a fail-over they may not agree yet
 
     def replica_of(self, primary: ValkeyNode) -> ValkeyNode:
         """Return a well replica of a primary."""
@@ -89,11 +91,13 @@ class ValkeyCluster:
 
     def wait_until_whole(self) -> None:
         """Wait until all well nodes know the same well owners of the slots, and well replicas have the data."""
-        _wait(lambda: len(set(map(_owners, self.well))) == 1 and all(map(self._is_whole, self.well)), "a whole cluster")
+        self._wait(
+            lambda: len(set(map(_owners, self.well))) == 1 and all(map(self._is_whole, self.well)), "a whole cluster"
+        )
 
     def wait_until_failed_over(self, node: ValkeyNode) -> None:
         """Wait until every well node knows other owners of the slots of a primary that is not well."""
-        _wait(lambda: all(self._has_replaced(node, witness) for witness in self.well), f"a fail-over of {node}")
+        self._wait(lambda: all(self._has_replaced(node, witness) for witness in self.well), f"a fail-over of {node}")
         self.wait_until_whole()
 
     def fail_over(self, primary: ValkeyNode) -> None:
@@ -110,17 +114,22 @@ class ValkeyCluster:
                 asked_s = time.monotonic()
             return False
 
-        _wait(taken_over, f"a fail-over of {primary} to {replica}")
+        self._wait(taken_over, f"a fail-over of {primary} to {replica}")
         self.wait_until_whole()
 
     def wait_until_replicated(self) -> None:
-        """Wait until each primary has a well replica with its data; where one has two, one of them changes its primary."""
+        """Wait until the cluster is whole, each primary has a replica with its data, and all nodes find each other well.
+
+        Only then can each primary be replaced. Where one has two replicas, one of them goes to a primary without any.
+        """
 
         def is_replicated() -> bool:
             replicated = {_primary_port(node) for node in self.well if _is_synced(node)}
-            return replicated >= {primary.announced_port for primary in self.primaries}
+            has_replicas = replicated >= {primary.announced_port for primary in self.primaries}
+            return has_replicas and all(_count_known(node) == len(self.nodes) for node in self.well)
 
-        _wait(is_replicated, "a replica of each primary")
+        self.wait_until_whole()
+        self._wait(is_replicated, "a replica of each primary")
 
     def heal(self) -> None:
         """Let every node recover, and wait until the cluster is whole."""
@@ -132,7 +141,7 @@ class ValkeyCluster:
         primary.command("CONFIG", "SET", "repl-diskless-sync-delay", _NEVER_S)
         replica = self.replica_of(primary)
         replica.empty()
-        _wait(lambda: _primary_port(replica) == primary.announced_port and not _is_synced(replica), "an empty replica")
+        self._wait(lambda: _primary_port(replica) == primary.announced_port and not _is_synced(replica), "an empty replica")
 
     def move_slots(self, number: int, source: ValkeyNode, target: ValkeyNode) -> list[int]:
         """Move slots with their keys from a primary to another, as `valkey-cli --cluster reshard` does; return them."""
@@ -164,7 +173,9 @@ class ValkeyCluster:
         node.command("CONFIG", "SET", "cluster-announce-tls-port" if self.security.tls else "cluster-announce-port", port)
         id_ = node.command("CLUSTER", "MYID")
         node.announced_port = port
-        _wait(lambda: all(_address(witness, id_) == str(node) for witness in self.well), f"the announced port of {node}")
+        self._wait(
+            lambda: all(_address(witness, id_) == str(node) for witness in self.well), f"the announced port of {node}"
+        )
 
     def _move_keys(self, slots: Sequence[int], source: ValkeyNode, target: ValkeyNode) -> None:
         for _ in range(_ROUNDS):
@@ -181,6 +192,9 @@ class ValkeyCluster:
 
     def _has_replaced(self, node: ValkeyNode, witness: ValkeyNode) -> bool:
         return node is not witness and all(owner is not node for _, _, owner in _ranges(witness, self.nodes))
+
+    def _wait(self, is_so: Callable[[], bool], what: str) -> None:
+        _wait(is_so, what, self.nodes)
 
 
 @contextmanager
@@ -263,12 +277,12 @@ class ValkeySentinels:
         self.primary.command("FLUSHALL", "SYNC")
 
     def wait_until_whole(self) -> None:
-        """Wait until every well sentinel names the same well primary, and every other well server has its data."""
-        _wait(self._is_whole, "sentinels that agree, and replicas with the data")
+        """Wait until well sentinels agree on a well primary and find each other, and other well servers have its data."""
+        self._wait(self._is_whole, "sentinels that agree, and replicas with the data")
 
     def wait_until_failed_over(self, primary: ValkeyNode) -> None:
         """Wait until every well sentinel names another primary, and that server takes writes."""
-        _wait(lambda: self._has_replaced(primary), f"a fail-over of {primary}")
+        self._wait(lambda: self._has_replaced(primary), f"a fail-over of {primary}")
 
     def heal(self) -> None:
         """Let every server and sentinel recover, and wait until they agree and the replicas have the data."""
@@ -286,31 +300,51 @@ class ValkeySentinels:
             replica.command("CONFIG", "SET", "repl-diskless-sync-delay", _NEVER_S)
             replica.command("REPLICAOF", LOOPBACK, primary.announced_port)
         ports = {replica.announced_port for replica in replicas}
-        _wait(lambda: all(_replicas(sentinel, link=b"err") == ports for sentinel in self.sentinels), "empty replicas")
+        self._wait(lambda: all(_replicas(sentinel, link=b"err") == ports for sentinel in self.sentinels), "empty replicas")
 
     def fail_over(self) -> None:
-        """Let the sentinels promote a replica while the primary is well, and wait until they have."""
+        """Let the sentinels promote a replica while the primary is well, and wait until they have.
+
+        A sentinel refuses where it has not heard of a good replica for a moment, and gives up if the replica does not obey
+        in time. Nobody tries again by himself while the primary is well.
+        """
         primary = self.primary
-        next(sentinel for sentinel in self.sentinels if sentinel.is_well).command("SENTINEL", "FAILOVER", MASTER)
-        self.wait_until_failed_over(primary)
+        sentinel = next(sentinel for sentinel in self.sentinels if sentinel.is_well)
+
+        def is_replaced() -> bool:
+            if self._primary_of(sentinel) is primary and b"failover_in_progress" not in _master(sentinel)[b"flags"]:
+                sentinel.command("SENTINEL", "FAILOVER", MASTER)
+            return self._has_replaced(primary)
+
+        self._wait(is_replaced, f"a fail-over of {primary}")
 
     def _primary_of(self, sentinel: ValkeyNode) -> ValkeyNode:
         _, port = sentinel.command("SENTINEL", "GET-MASTER-ADDR-BY-NAME", MASTER)
         return next(server for server in self.servers if server.announced_port == int(port))
 
     def _is_whole(self) -> bool:
-        named = {self._primary_of(sentinel) for sentinel in self.sentinels if sentinel.is_well}
+        sentinels = [sentinel for sentinel in self.sentinels if sentinel.is_well]
+        named = set(map(self._primary_of, sentinels))
         if len(named) != 1:
             return False
         (primary,) = named
         if not primary.is_well or primary.replication()["role"] != "master":
             return False
         others = {server.announced_port for server in self.well if server is not primary}
-        return all(_replicas(sentinel, link=b"ok") == others for sentinel in self.sentinels if sentinel.is_well)
+        return all(
+            _master(sentinel)[b"flags"] == b"master"
+            and _replicas(sentinel, link=b"ok") == others
+            and _count_others(sentinel) >= len(sentinels) - 1
+            and not _is_in_tilt(sentinel)
+            for sentinel in sentinels
+        )
 
     def _has_replaced(self, primary: ValkeyNode) -> bool:
         named = {self._primary_of(sentinel) for sentinel in self.sentinels if sentinel.is_well}
         return len(named) == 1 and primary not in named and named.pop().replication()["role"] == "master"
+
+    def _wait(self, is_so: Callable[[], bool], what: str) -> None:
+        _wait(is_so, what, (*self.sentinels, *self.servers))
 
 
 @contextmanager
@@ -345,7 +379,7 @@ def running_sentinels(
         primary, *others = servers
         for other in others:
             other.command("REPLICAOF", LOOPBACK, primary.announced_port)
-        _wait(lambda: all(map(_is_synced, servers)), "replicas with the data")
+        _wait(lambda: all(map(_is_synced, servers)), "replicas with the data", servers)
         watch = [
             ("sentinel", f"monitor {MASTER} {LOOPBACK} {primary.announced_port} {sentinels // 2 + 1}"),
             ("sentinel", f"down-after-milliseconds {MASTER} {down_after_ms}"),
@@ -365,12 +399,7 @@ def running_sentinels(
         for watcher in watchers:
             stack.callback(watcher.kill)
             watcher.start()
-            # By default they look for each other and at the replicas every 2 and 10 seconds.
-            watcher.command("SENTINEL", "DEBUG", "INFO-PERIOD", 200, "PUBLISH-PERIOD", 200, "PING-PERIOD", 200)
         topology = ValkeySentinels(servers=servers, sentinels=watchers, security=security)
-        _wait(
-            lambda: all(_count_others(watcher) == sentinels - 1 for watcher in watchers), "sentinels that know each other"
-        )
         topology.wait_until_whole()
         yield topology
 
@@ -385,17 +414,23 @@ def _form(cluster: ValkeyCluster, primaries: int) -> None:
             node.command("CLUSTER", "ADDSLOTSRANGE", first, last)
         for other in nodes[:number]:
             node.command("CLUSTER", "MEET", LOOPBACK, other.announced_port, other.announced_bus_port)
-    _wait(lambda: all(_count_known(node) == len(nodes) for node in nodes), "nodes that know each other")
+    _wait(lambda: all(_count_known(node) == len(nodes) for node in nodes), "nodes that know each other", nodes)
     ids = [node.command("CLUSTER", "MYID") for node in nodes]
     for number, node in enumerate(nodes[primaries:]):
         node.command("CLUSTER", "REPLICATE", ids[number % primaries])
     cluster.wait_until_whole()
-    _wait(lambda: all(_replicas_listed(node) == len(nodes) - primaries for node in nodes), "nodes that know all replicas")
+    replicas = len(nodes) - primaries
+    _wait(lambda: all(_replicas_listed(node) == replicas for node in nodes), "nodes that know all replicas", nodes)
 
 
 def _count_known(node: ValkeyNode) -> int:
+    """Return how many nodes a node finds well, with itself."""
     lines: list[str] = node.command("CLUSTER", "NODES").decode().splitlines()
-    return sum("handshake" not in line and "connected" in line.split()[7] for line in lines)
+    words = (line.split() for line in lines)
+    return sum(
+        link == "connected" and not {"handshake", "fail", "fail?"} & {*flags.split(",")}
+        for _, _, flags, _, _, _, _, link, *_ in words
+    )
 
 
 def _replicas_listed(node: ValkeyNode) -> int:
@@ -441,27 +476,60 @@ def _is_synced(node: ValkeyNode) -> bool:
 
 def _replicas(sentinel: ValkeyNode, *, link: bytes) -> set[int]:
     """Return the ports of the replicas that a sentinel finds well, and whose link to the primary is in this state."""
-    replicas = [
-        dict(zip(words[::2], words[1::2], strict=True)) for words in sentinel.command("SENTINEL", "REPLICAS", MASTER)
-    ]
+    replicas = map(_fields, sentinel.command("SENTINEL", "REPLICAS", MASTER))
     well = (replica for replica in replicas if (b"slave", link) == (replica[b"flags"], replica[b"master-link-status"]))
     return {int(replica[b"port"]) for replica in well}
 
 
 def _count_others(sentinel: ValkeyNode) -> int:
-    return len(sentinel.command("SENTINEL", "SENTINELS", MASTER))
+    """Return how many other sentinels a sentinel finds well."""
+    others = map(_fields, sentinel.command("SENTINEL", "SENTINELS", MASTER))
+    return sum(other[b"flags"] == b"sentinel" for other in others)
+
+
+def _master(sentinel: ValkeyNode) -> dict[bytes, bytes]:
+    """Return what a sentinel says about the primary, by field."""
+    return _fields(sentinel.command("SENTINEL", "MASTER", MASTER))
+
+
+def _is_in_tilt(sentinel: ValkeyNode) -> bool:
+    """Return whether a sentinel replaces no primary, as it was stopped or had no processor a moment ago."""
+    return bool(sentinel.command("INFO", "sentinel")["sentinel_tilt"])  # the client parses this answer
+
+
+def _fields(words: Sequence[bytes]) -> dict[bytes, bytes]:
+    return dict(zip(words[::2], words[1::2], strict=True))
 
 
 def _chunks(items: Sequence[int], size: int) -> Iterator[Sequence[int]]:
     return (items[start : start + size] for start in range(0, len(items), size))
 
 
-def _wait(is_so: Callable[[], bool], what: str) -> None:
+def _wait(is_so: Callable[[], bool], what: str, nodes: Iterable[ValkeyNode]) -> None:
     deadline = time.monotonic() + _CHANGE_S
     while True:
         with suppress(RedisError, OSError):  # a server may be starting, or loading its primary's data
             if is_so():
                 return
         if time.monotonic() > deadline:
-            raise TimeoutError(f"waited {_CHANGE_S:g} s for {what}")
+            raise TimeoutError("\n".join([f"waited {_CHANGE_S:g} s for {what}", *map(_report, nodes)]))
         time.sleep(0.02)  # servers tell nobody when they change
+
+
+def _report(node: ValkeyNode) -> str:
+    """Return what a node says about its topology, and the end of its log."""
+    try:
+        says = _state(node) if node.is_well else "not well"
+    except (RedisError, OSError) as error:
+        says = f"{type(error).__name__}: {error}"
+    return "\n".join([f"{node}: {says}", *(f"  {line}" for line in node.log_tail(_LOG_LINES))])
+
+
+def _state(node: ValkeyNode) -> str:
+    if node.sentinel:
+        answers = [node.command("SENTINEL", "MASTER", MASTER), *node.command("SENTINEL", "REPLICAS", MASTER)]
+        told = [fields[b"name"] + b" is " + fields[b"flags"] for fields in map(_fields, answers)]
+        return f"{b'; '.join(told).decode()}{'; in tilt' if _is_in_tilt(node) else ''}"
+    if node.cluster:
+        return str(node.command("CLUSTER", "NODES").decode())
+    return str(node.command("ROLE"))

@@ -13,12 +13,22 @@ from typing import Any
 import attrs
 import psutil
 import pytest
+import soak
 from report import Report, Table
 from rich.console import Console
 from soak_faults import Fault, in_order
 from soak_ledger import LAG_S, Ledger, View, sample, sample_fault, stamp
 from soak_load import _leaks
-from soak_reads import OBJECTS_OF_STORE, Answer, LiveReads, MetricReads, _values_of_activity, write_all
+from soak_reads import (
+    OBJECTS_OF_STORE,
+    Answer,
+    LiveReads,
+    MetricReads,
+    _fields,
+    _of_one_object,
+    _values_of_activity,
+    write_all,
+)
 from soak_report import BLOCKS_RATIO, LARGE_RATIO, Circumstances, missed_goals, tables
 from soak_tally import Durations, Leaks, Memory, MemorySample, Outcome, Tally
 
@@ -191,6 +201,15 @@ async def test_a_failure_that_is_shown_as_zero_is_wrong() -> None:
     await store.aclose()
 
 
+async def test_an_entry_of_another_shape_is_wrong() -> None:
+    """It may be the answer to another read: a metric without a capacity, or a text in place of a number."""
+    store, reads = await _live()
+    for entry in ({"mem": {"current": "7"}}, {"mem": {"current": "much", "capacity": "7"}}):
+        answer = reads._judged([PLACE], [entry], {}, _of_one_object(_fields), reads.ledger.view())
+        assert (0, 1, 0) == (answer.right, len(answer.wrong), len(answer.foreign))
+    await store.aclose()
+
+
 def test_series_that_are_missing_are_wrong_unless_the_server_has_lost_them() -> None:
     """A server that keeps what it scrapes has a sample for each object at each time."""
     for has_gaps, counts in ((False, (1, 0)), (True, (0, 1))):
@@ -212,6 +231,37 @@ def test_faults_come_in_an_order_that_repeats_from_the_seed() -> None:
     assert first != other
     assert {2} == set(Counter(first).values()) == set(Counter(other).values())
     assert len(set(first[:20])) == len(faults)
+
+
+@pytest.mark.parametrize(
+    ("error", "failure"),
+    [
+        (TimeoutError("waited 60 s for a fail-over\nlog"), "store: 2: TimeoutError: waited 60 s for a fail-over"),
+        (KeyboardInterrupt(), "interrupted"),
+        (SystemExit(), "interrupted"),
+    ],
+)
+def test_a_soak_that_ends_early_shows_what_it_has_measured(
+    error: BaseException, failure: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The faults until then count; the tables say why it ended, and the soak fails."""
+    happened: list[str] = []
+
+    def happen(fault: Fault, *_: object) -> float:
+        happened.append(fault.name)
+        if fault.name == "2":
+            raise error
+        return 0.5
+
+    monkeypatch.setattr(Fault, "happen", happen)
+    monkeypatch.setattr(soak, "_PAUSE_S", (0.0, 0.0))
+    faults = [Fault("store", str(number), lambda *_: iter(())) for number in range(4)]  # type: ignore[arg-type]
+    nothing: Any = None
+    course = soak.let_happen(faults, nothing, nothing, _random(1), Report(console=Console(quiet=True)), minutes=1)
+    assert ["0", "1", "2"] == happened
+    assert {"store: 0": 1, "store: 1": 1} == course.happened
+    assert failure == course.failure
+    assert f"It ended early: {failure}" == _tables(_outcome(), failure=failure)[0].notes[0]
 
 
 def test_percentiles_are_those_of_all_calls() -> None:
@@ -273,8 +323,10 @@ def _missed(outcome: Outcome, *, stale: int = 0) -> list[str]:
     return [text.rsplit(" ", 3)[0] for text in missed_goals(report)]
 
 
-def _tables(outcome: Outcome, *, stale: int = 0) -> list[Table]:
-    around = Circumstances(faults={"store: killed": 2}, load=1.0, cores=2, versions="Valkey 8", service_connections=stale)
+def _tables(outcome: Outcome, *, stale: int = 0, failure: str = "") -> list[Table]:
+    around = Circumstances(
+        faults={"store: killed": 2}, load=1.0, cores=2, versions="Valkey 8", service_connections=stale, failure=failure
+    )
     return tables(outcome, around)
 
 
@@ -294,6 +346,10 @@ def test_each_goal_is_missed_by_what_it_is_about() -> None:
         outcome.tallies["store"].add("kernels", answer)
         assert [f"store: {'wrong' if answer.wrong else 'foreign'}"] == _missed(outcome)
         assert any((answer.wrong or answer.foreign)[0] in note for note in _tables(outcome)[0].notes)
+    many = Tally(deadline_s=2.0)
+    many.add("kernels", Answer(wrong=["7 for 8", "8 for 9", "9 for 7"]))
+    many.add("agents", Answer(foreign=["InternalError"]))
+    assert ["kernels: 7 for 8, and 2 more", "agents: InternalError"] == many.examples
     for error in (KeyError("x"), ProtocolError("not an answer")):
         outcome = _outcome()
         outcome.tallies["store"].add_error("kernels", error)
