@@ -163,10 +163,12 @@ def moves(before: SlotMap, after: SlotMap) -> set[tuple[Address, Address]]:
 def fail_overs(before: SlotMap, after: SlotMap) -> set[Address]:
     """Return the primaries that took over slots of a server that is not a primary any more.
 
-    Slots that move between primaries take their keys along.
+    Slots that move between primaries take their keys along, unless a replica took the place of the first meanwhile.
     """
     old, new = ({shard.primary for shard in slots.shards} for slots in (before, after))
-    return {taker for giver, taker in moves(before, after) if taker not in old and giver not in new}
+    replaced = {shard.primary for shard in before.shards if not new.isdisjoint(shard.replicas)} - new
+    gone = {(giver, taker) for giver, taker in moves(before, after) if giver not in new}
+    return {taker for giver, taker in gone if taker not in old or giver in replaced}
 
 
 async def first_answers(calls: Sequence[Awaitable[_Found]]) -> list[_Found]:
