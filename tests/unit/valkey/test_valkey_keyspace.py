@@ -682,6 +682,16 @@ async def test_a_node_that_has_left_the_cluster_keeps_no_connection() -> None:
             await ended.wait()
 
 
+async def test_a_key_that_moved_on_from_a_new_primary_is_not_missing() -> None:
+    """A primary was replaced, and then its slots moved to another one, which a redirect tells before any map does."""
+    lost = keys_of(TWO, FIRST)[0]
+    servers = Servers(owners=halves(THIRD, SECOND))
+    keyspace = servers.keyspace(TWO)
+    await keyspace.discovery.refresh()
+    servers.owners, servers.refusal = SlotMap.of_one(Shard(SECOND)), UnavailableError("no map yet")
+    assert [Unsynced(str(THIRD))] == await read(keyspace, [lost])
+
+
 async def test_a_new_connection_does_not_wait_until_a_search_may_begin() -> None:
     """A search that has just ended tells whether the server is a primary, although another one waits for its turn."""
     searches = 0
