@@ -54,11 +54,45 @@ def _old_map(run: ClusterScenario) -> End:
     return lambda: setattr(node, "tamper", None)
 
 
+def _move_of_new_key(run: ClusterScenario) -> End:
+    """Let a slot begin to move that has a key which the replicas of its owner do not have yet."""
+    random = run.simulation.random
+    owners = {key: run.cluster.primary_of(_SLOTS[key.encode()]) for key in KEYS}
+    new = [key for key, owner in owners.items() if owner.databases[0].get(key.encode()) is None]
+    key = random.choice(new or KEYS)
+    slot, owner = _SLOTS[key.encode()], owners[key]
+    others = [node for node in owners.values() if node is not owner and node.primary is None]
+    if not new or slot in owner.migrating or owner.primary is not None or not others:
+        return _nothing
+    target = random.choice(others)
+    owner.is_withholding = True
+    for replica in owner.replicas():
+        replica.unlink()
+    run.write(owner, key)
+    run.cluster.begin_move([slot], owner, target)
+
+    def end() -> None:
+        owner.is_withholding = False
+        now = run.cluster.primary_of(slot)
+        if now is not target:
+            moved = [name for name in KEYS if _SLOTS[name.encode()] == slot]
+            run.cluster.move_keys(moved, target, now)
+        for node in run.cluster.nodes:
+            node.migrating.pop(slot, None)
+            node.importing.pop(slot, None)
+
+    return end
+
+
 def _nothing() -> None:
     """Do nothing."""
 
 
-CLUSTER_HARMS: Final = [*HARMS, *(Harm(begin) for begin in (_take_over, _new_address, _swapped_addresses, _old_map))]
+CLUSTER_HARMS: Final = [
+    *HARMS,
+    *(Harm(begin) for begin in (_take_over, _new_address, _swapped_addresses, _old_map)),
+    Harm(_move_of_new_key, least_s=3.0),
+]
 
 
 @attrs.define(eq=False)
@@ -68,6 +102,8 @@ class ClusterScenario(TopologyScenario):
     cluster: SimulatedCluster = attrs.field(init=False)
     _primaries: dict[int, tuple[ClusterNode, str]] = attrs.field(factory=dict[int, tuple[ClusterNode, str]], init=False)
     """The primary of the slot of each key, and its host, to notice fail-overs."""
+    _givers: dict[int, set[ClusterNode]] = attrs.field(factory=dict[int, set[ClusterNode]], init=False)
+    """The nodes from which slots have moved; clients learn from them where the slots are."""
 
     def __attrs_post_init__(self) -> None:
         """Make the cluster."""
@@ -105,6 +141,8 @@ class ClusterScenario(TopologyScenario):
         )
         if not (is_sound(primary) and primary.is_up and primary.primary is None and is_found):
             return False
+        if not all(map(is_sound, self._givers.get(slot, ()))):
+            return False
         target = primary.migrating.get(slot)
         return target is None or (is_sound(target) and target.is_up and slot in target.importing)
 
@@ -119,6 +157,14 @@ class ClusterScenario(TopologyScenario):
         if self.simulation.random.random() < 0.7:
             yield self._reshard()
 
+    async def _heal(self) -> None:
+        """Close slots that only their owner knows to move, too, as `--cluster fix` does."""
+        await super()._heal()
+        for node in self.cluster.nodes:
+            for slot in [slot for slot, to in node.migrating.items() if slot not in node.successor(to).node.importing]:
+                del node.migrating[slot]
+        self.changed(None)
+
     async def _reshard(self) -> None:
         """Move one slot after the other, key by key; a move goes on when its nodes are there again."""
         random = self.simulation.random
@@ -132,7 +178,7 @@ class ClusterScenario(TopologyScenario):
                 continue
             self.cluster.begin_move([slot], source, target)
             while self.goes_on():
-                await asyncio.sleep(random.choice([0.0, 0.3, 1.5]) * random.random())
+                await asyncio.sleep(random.choice([0.0, 0.3, 1.5, 6.0]) * random.random())
                 source = self.cluster.primary_of(slot)
                 target = source.successor(source.migrating[slot]).node if slot in source.migrating else source
                 if target is source:
@@ -146,12 +192,20 @@ class ClusterScenario(TopologyScenario):
                     break
 
     def _note_fail_overs(self) -> None:
-        for slot in _SLOTS.values():
-            now = self.cluster.primary_of(slot)
-            before, host = self._primaries.get(slot, (now, now.name))
-            self._primaries[slot] = now, now.name
-            if before is not now or host != now.name:  # clients know nodes by their addresses
-                self.note_fail_over(before, now, [key for key in KEYS if _SLOTS[key.encode()] == slot])
+        """Note new primaries in the place of others; slots that move between primaries take their keys along.
+
+        Clients know nodes by their addresses.
+        """
+        before = self._primaries
+        owners = {slot: self.cluster.primary_of(slot) for slot in _SLOTS.values()}
+        self._primaries = {slot: (owner, owner.name) for slot, owner in owners.items()}
+        hosts = {host for _, host in before.values()}, {host for _, host in self._primaries.values()}
+        for slot, (was, host) in before.items():
+            now = owners[slot]
+            if host != now.name and now.name not in hosts[0] and host not in hosts[1]:
+                self.note_fail_over(was, host, now, [key for key in KEYS if _SLOTS[key.encode()] == slot])
+            elif was is not now:
+                self._givers.setdefault(slot, set()).add(was)
 
 
 def run_cluster(seed: int, *, harms: Sequence[str] | None = None) -> tuple[int, int]:

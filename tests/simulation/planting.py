@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import re
 import sys
+import traceback
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
 from typing import Any, Final, TypeAlias
 
 import pytest
@@ -22,24 +25,61 @@ from statcore_valkey.node import RedisNode
 
 Plant: TypeAlias = Callable[[pytest.MonkeyPatch], None]
 
+_OF_BROKEN_CODE: Final = (TypeError, AttributeError, NameError)
+_NAMES_BROKEN_CODE: Final = re.compile(r"\b(Type|Attribute|Name|UnboundLocal)Error\b")
+"""Adapters name the errors that they do not expect in their own."""
+
+
+class BrokenPlantError(Exception):
+    """The code of a planted fault fails by itself, since it does not fit the adapter any more."""
+
 
 def is_found(run: Callable[[], object]) -> bool:
-    """Return whether a run fails an assertion; what it leaves open is dropped without a warning."""
+    """Return whether a run fails by a planted fault; what it leaves open is dropped without a warning.
+
+    Raises:
+        BrokenPlantError: as in `check_plant`.
+    """
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        found = _fails_an_assertion(run)
-        gc.collect()
-    return found
-
-
-def _fails_an_assertion(run: Callable[[], object]) -> bool:
-    try:
-        run()
-    except AssertionError:
-        return True
-    except ExceptionGroup as errors:
-        return errors.subgroup(AssertionError) is not None
+        try:
+            run()
+        except Exception as failure:  # noqa: BLE001 - the check says which
+            check_plant(failure)
+            return True
+        finally:
+            gc.collect()
     return False
+
+
+def check_plant(failure: BaseException) -> None:
+    """Check that a planted fault made a run fail by an assertion of the model or by an error of statcore.
+
+    Raises:
+        BrokenPlantError: it did not: an error of the kind that wrong code raises was raised, or is named by the failure.
+    """
+    errors = list(_errors(failure))
+    broken = [error for error in errors if _is_of_broken_code(error)]
+    if broken or not any(isinstance(error, AssertionError | StatcoreError) for error in errors):
+        raise BrokenPlantError(f"the planted fault fails by itself: {[*broken, *errors][0]!r:.500}") from failure
+
+
+def _errors(failure: BaseException) -> Iterator[BaseException]:
+    """Return an error, those in it if it is a group, and those that caused it."""
+    yield failure
+    of_group = failure.exceptions if isinstance(failure, BaseExceptionGroup) else ()
+    context = None if failure.__suppress_context__ else failure.__context__
+    for error in (*of_group, failure.__cause__ or context):
+        if error is not None:
+            yield from _errors(error)
+
+
+def _is_of_broken_code(error: BaseException) -> bool:
+    if isinstance(error, AssertionError):
+        *_, (frame, _) = traceback.walk_tb(error.__traceback__)
+        if "plant" in Path(frame.f_code.co_filename).name:
+            return True
+    return isinstance(error, _OF_BROKEN_CODE) or _NAMES_BROKEN_CODE.search(str(error)) is not None
 
 
 def a_connection_goes_back_dirty(patch: pytest.MonkeyPatch) -> None:

@@ -9,6 +9,7 @@ import pytest
 
 SEEDS: Final = "SIMULATION_SEEDS"
 _SEEDS_PER_TEST: Final = 25
+"""In the gate; in long runs each seed is a test, so that the report names those that fail."""
 
 
 def seeds(count: int) -> range:
@@ -21,6 +22,6 @@ def seeds(count: int) -> range:
 
 def for_seeds(count: int) -> pytest.MarkDecorator:
     """Return a parametrization of a test by `part`, a range of seeds; the parts are those of `seeds(count)`."""
-    every = seeds(count)
-    parts = [every[start : start + _SEEDS_PER_TEST] for start in range(0, len(every), _SEEDS_PER_TEST)]
+    every, size = seeds(count), 1 if SEEDS in os.environ else _SEEDS_PER_TEST
+    parts = [every[start : start + size] for start in range(0, len(every), size)]
     return pytest.mark.parametrize("part", parts, ids=[f"seeds-{part[0]}-{part[-1]}" for part in parts])

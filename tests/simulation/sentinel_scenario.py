@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Final, TypeAlias
 
@@ -27,6 +28,8 @@ class SentinelScenario(TopologyScenario):
     _primary: ReplicatedValkey | None = attrs.field(default=None, init=False)
     _believed_until_s: dict[str, float] = attrs.field(factory=dict[str, float], init=False)
     """Until when a primary is read that was replaced, by its name."""
+    demoted: ReplicatedValkey | None = attrs.field(default=None, init=False)
+    """A primary that an operator has made a replica, which connections do not notice; it has all its data."""
 
     def __attrs_post_init__(self) -> None:
         """Make the servers."""
@@ -59,7 +62,7 @@ class SentinelScenario(TopologyScenario):
                 server.is_running
                 and not server.is_hung
                 and not server.is_loading
-                and server.primary is None
+                and (server.primary is None or server is self.demoted)
                 and is_believed
             ):
                 yield server
@@ -71,8 +74,10 @@ class SentinelScenario(TopologyScenario):
 
     def _is_named(self) -> bool:
         """Return whether most sentinels answer, and name the primary."""
-        naming = [of for of in self.sentinels.sentinels if of.primary is self.sentinels.primary and is_sound(of)]
-        return 2 * len(naming) > len(self.sentinels.sentinels)
+        return 2 * sum(map(self._names_primary, self.sentinels.sentinels)) > len(self.sentinels.sentinels)
+
+    def _names_primary(self, sentinel: SimulatedSentinel) -> bool:
+        return sentinel.primary is self.sentinels.primary and is_sound(sentinel)
 
     def changed(self, key: bytes | None) -> None:
         """Note what may be answered about a key, or about all, and fail-overs."""
@@ -80,10 +85,12 @@ class SentinelScenario(TopologyScenario):
             now, before = self.sentinels.primary, self._primary
             self._primary = now
             if before is not None and before is not now:
-                self.note_fail_over(before, now, KEYS)
+                self.note_fail_over(before, before.name, now, KEYS)
             for server in self.sentinels.servers:
                 if server is now or not self._is_named():
                     self._believed_until_s[server.name] = self.now_s() + _BELIEVED_S
+                elif not server.is_running and all(map(self._names_primary, self.sentinels.sentinels)):
+                    self._believed_until_s[server.name] = self.now_s()  # no connection is left, and none is made again
         super().changed(key)
 
 
@@ -112,6 +119,46 @@ def _wrong_role(run: SentinelScenario) -> End:
     for end in primary.host.connections():
         end.abort()
     return lambda: primary.follow(None) if primary is run.sentinels.primary else None
+
+
+def _demoted(run: SentinelScenario) -> End:
+    """Let the primary follow a replica for some time, as `_wrong_role` does, but leave its connections."""
+    primary = run.demoted = run.sentinels.primary
+    primary.follow(next(server for server in run.sentinels.servers if server is not primary))
+
+    def end() -> None:
+        run.demoted = None
+        if primary is run.sentinels.primary:
+            primary.follow(None)
+
+    return end
+
+
+def _replaced_unaware(run: SentinelScenario) -> End:
+    """Keep the primary apart, so that it is replaced, but calls itself a primary, often also after a restart."""
+    primary, random = run.sentinels.primary, run.simulation.random
+    primary.side = 1
+
+    def restart() -> None:
+        primary.restart(with_data=random.random() < 0.5)
+
+    timer = asyncio.get_running_loop().call_later(random.uniform(4.0, 24.0), restart)
+
+    def end() -> None:
+        timer.cancel()
+        primary.side = 0
+
+    return end
+
+
+def _left_behind(run: SentinelScenario) -> End:
+    """Replace the primary while one sentinel hears from no other server, which then goes on naming the old one."""
+    sentinel = _sentinel(run)
+    sentinel.side = 1
+    others = [other for other in run.sentinels.sentinels if other is not sentinel and other.is_reachable]
+    if others:
+        run.sentinels.fail_over(others[0])
+    return lambda: setattr(sentinel, "side", 0)
 
 
 def _sentinel(run: SentinelScenario) -> SimulatedSentinel:
@@ -164,6 +211,9 @@ def _nothing() -> None:
 SENTINEL_HARMS: Final = [
     *HARMS,
     *(Harm(begin) for begin in (_fail_over, _forgotten_role, _wrong_role, _old_answers, _another_primary, _nonsense)),
+    Harm(_demoted),
+    Harm(_left_behind, least_s=20.0),
+    Harm(_replaced_unaware, least_s=20.0),
 ]
 
 

@@ -14,6 +14,7 @@ from tests.simulation.planting import (
     a_cancellation_is_swallowed,
     a_connection_goes_back_dirty,
     a_slot_is_lost,
+    check_plant,
     the_host_loses_a_cancellation,
 )
 from tests.simulation.test_cancelled_calls import CASES
@@ -82,4 +83,5 @@ def test_a_planted_fault_is_found(plant: Plant, case: str, monkeypatch: pytest.M
     plant(monkeypatch)
     with pytest.raises((AssertionError, StatcoreError)) as raised:
         found.cancel(seed=1, most=None)
+    check_plant(raised.value)
     assert any("cancelled at moment" in note for note in raised.value.__notes__)

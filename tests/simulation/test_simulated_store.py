@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import subprocess
 import sys
@@ -13,7 +14,9 @@ from tests.simulation.planting import STORE_PLANTS, Plant, is_found
 from tests.simulation.seeds import for_seeds
 from tests.simulation.store_scenario import run_store
 
-from statcore.testing.simulation import TRACE
+from statcore.errors import ClosedError
+from statcore.testing.simulation import TRACE, Simulation, simulate
+from statcore_valkey import ValkeyStatistics
 
 ROOT = Path(__file__).parent.parent.parent
 _GATE = 50
@@ -33,6 +36,23 @@ def test_the_gate_sees_calls_fail() -> None:
     counts = [run_store(seed) for seed in range(5)]
     assert all(failures > 0 for _, failures in counts[:3])
     assert sum(answers for answers, _ in counts) > sum(failures for _, failures in counts)
+
+
+def test_a_call_that_connects_ends_when_the_store_is_closed() -> None:
+    """The server is not there to take the connection; the call does not wait for it until its deadline."""
+
+    async def scenario(simulation: Simulation) -> None:
+        simulation.network.host("store").cut()
+        store = ValkeyStatistics.from_url("valkey://store:6379")
+        call = asyncio.create_task(store.fetch_kernel_statistics(["kernel"]))
+        await asyncio.sleep(0.1)
+        await store.aclose()
+        await asyncio.wait([call], timeout=0.001)
+        assert call.done()
+        with pytest.raises(ClosedError):
+            call.result()
+
+    simulate(scenario, seed=1)
 
 
 @pytest.mark.parametrize("plant", STORE_PLANTS, ids=lambda plant: plant.__name__)

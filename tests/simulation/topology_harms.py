@@ -51,6 +51,11 @@ def _apart(run: TopologyScenario) -> End:
     return lambda: setattr(server, "side", 0)
 
 
+def _long_apart(run: TopologyScenario) -> End:
+    """Keep one server apart for so long that the others have replaced it, or have replaced another without it."""
+    return _apart(run)
+
+
 def _slow_path(run: TopologyScenario) -> End:
     latency_s = (0.0, run.simulation.random.choice([0.1, 0.4, 1.5]))
     return _with_path(_server(run), latency_s=latency_s)
@@ -130,5 +135,6 @@ HARMS: Final = [
     *(Harm(begin) for begin in (_crash, _restart_at_once, _hang, _cut, _apart, _slow_path, _resets, _trickle)),
     *(Harm(begin) for begin in (_cuts_connections, _slow_process, _lag, _no_links)),
     Harm(_empty_replicas, least_s=5.0),
+    Harm(_long_apart, least_s=20.0),
 ]
 """Of any server."""

@@ -20,7 +20,10 @@ from statcore.testing.simulation import Path, Simulation
 from statcore.testing.simulation.valkey_replication import Peer, ReplicatedValkey
 from statcore_valkey import ValkeyOptions, ValkeyStatistics, ValkeyStatisticsSink
 
-KEYS: Final = [f"kernel-{number}" for number in range(24)]
+_BUSY_KEYS: Final = [f"kernel-{number}" for number in range(16)]
+_QUIET_KEYS: Final = [f"kernel-{{{tag}}}-{number}" for tag in ("quiet", "idle") for number in range(4)]
+"""Keys that are written rarely, so that what servers lose stays lost for a while; four of them share a slot."""
+KEYS: Final = [*_BUSY_KEYS, *_QUIET_KEYS]
 UNSYNCED_S: Final = 60.0
 """How long after a fail-over a missing key is *incomplete*."""
 _MOMENT_S: Final = 0.001
@@ -29,6 +32,11 @@ _ROUNDING_S: Final = 0.002
 _FAULTY_S: Final = 30.0
 _WHOLE_S: Final = 60.0
 """How long servers may take to agree after every fault has ended."""
+_PAUSE_S: Final = 1.0
+"""The longest pause between two attempts of a call."""
+_SLOW_PAUSES_S: Final = (2.0, 9.0)
+_QUIET_SHARE: Final = 0.05
+_VISITS: Final = 3
 _SOON_S: Final = 1.0
 """The time within which a fail-over is noticed at the edge of `UNSYNCED_S`."""
 
@@ -116,6 +124,13 @@ class Reader:
     name: str
     store: ValkeyStatistics
     options: ValkeyOptions
+    pauses_s: tuple[float, float] | None = None
+    """The shortest and the longest time between two calls, or None for short ones."""
+
+    @property
+    def late_s(self) -> float:
+        """How much later than others it may learn of changes that no error shows, since it asks about them by its calls."""
+        return self.pauses_s[1] if self.pauses_s else 0.0
 
 
 @attrs.define(eq=False)
@@ -139,6 +154,8 @@ class TopologyScenario(ABC):
     last_fail_over_s: float = attrs.field(default=float("-inf"), init=False)
     lost: dict[str, float] = attrs.field(factory=dict[str, float], init=False)
     """The keys that a new primary did not have, and when it took over."""
+    _former: set[tuple[str, str]] = attrs.field(factory=set[tuple[str, str]], init=False)
+    """The keys and the hosts that were their primaries."""
     _last_number: int = attrs.field(default=0, init=False)
     _until_s: float = attrs.field(default=0.0, init=False)
 
@@ -192,6 +209,8 @@ class TopologyScenario(ABC):
                 self._until_s = self.now_s() + self.recovery_s + 3.0
                 await self._together(self._agents(), self._sink(sink), *map(self._call, readers))
                 await self._read_back(sink, readers)
+            for _ in range(_VISITS):
+                await self._visit()
         finally:
             self.topology.stop()
 
@@ -234,9 +253,11 @@ class TopologyScenario(ABC):
             ("the reader", {}),
             ("the reader of ages", {"freshness_s": 5.0, "pool_size": 2}),
             ("the reader of replicas", {"freshness_s": 5.0, "read_from_replicas": True}),
+            ("the slow reader", {}),
         ):
             options = self._options(timeout_s=random.choice([1.0, 2.0, 5.0]), **settings)
-            yield Reader(name, ValkeyStatistics.from_url(self.topology.url, options=options), options)
+            pauses_s = _SLOW_PAUSES_S if name == "the slow reader" else None
+            yield Reader(name, ValkeyStatistics.from_url(self.topology.url, options=options), options, pauses_s)
 
     def _options(self, **settings: Any) -> ValkeyOptions:
         return ValkeyOptions(**self.options, **settings)
@@ -254,13 +275,18 @@ class TopologyScenario(ABC):
                 answers.append(Held(content, value.expires_s) if value and isinstance(content, bytes) else None)
             self.ledger.note(name, answers, is_well=self.is_well(encoded), now_s=self.now_s())
 
-    def note_fail_over(self, before: ReplicatedValkey, after: ReplicatedValkey, keys: Iterable[str]) -> None:
-        """Note that a server has taken the place of another, and which keys it lacks."""
-        is_first = self.now_s() - self.last_fail_over_s > UNSYNCED_S
+    def note_fail_over(self, before: ReplicatedValkey, host: str, after: ReplicatedValkey, keys: Iterable[str]) -> None:
+        """Note that a server has taken the place of another, which was at a host, and which keys it lacks.
+
+        A client that has not seen the server between does not notice that a former primary is the primary again.
+        """
         self.last_fail_over_s = self.now_s()
         for key in keys:
             held = before.databases[0].get(key.encode()) is not None
-            if held and after.databases[0].get(key.encode()) is None and is_first:
+            self._former.add((key, host))
+            if (key, after.name) in self._former:
+                self.lost.pop(key, None)
+            elif held and after.databases[0].get(key.encode()) is None:
                 self.lost[key] = self.now_s()
 
     # Writers
@@ -270,23 +296,28 @@ class TopologyScenario(ABC):
         random = self.simulation.random
         while self.goes_on():
             await asyncio.sleep(random.uniform(0.0, 0.3))
-            key = random.choice(KEYS)
-            holders = list(self.holders(key.encode()))
+            key = random.choice(_QUIET_KEYS if random.random() < _QUIET_SHARE else _BUSY_KEYS)
+            holders = [server for server in self.holders(key.encode()) if server.primary is None]
             if not holders:
                 continue
             server = random.choice(holders)
             if random.random() < 0.2:
                 server.databases[0].values.pop(key.encode(), None)
+                server.change(key.encode())
             else:
-                content = msgpack.packb({"value": {"current": self._next_number(), "unit_hint": key}})
-                server.databases[0].set(key.encode(), content, ttl_s=KERNEL_TTL_S)
-            server.change(key.encode())
+                self.write(server, key)
+
+    def write(self, server: ReplicatedValkey, key: str) -> None:
+        """Write the next value of a key to a server, as an agent does."""
+        content = msgpack.packb({"value": {"current": self._next_number(), "unit_hint": key}})
+        server.databases[0].set(key.encode(), content, ttl_s=KERNEL_TTL_S)
+        server.change(key.encode())
 
     async def _sink(self, sink: ValkeyStatisticsSink) -> None:
         """Write through statcore; what it confirms was written."""
         random = self.simulation.random
         while self.goes_on():
-            keys = random.sample(KEYS, random.randint(1, 6))
+            keys = random.sample(_BUSY_KEYS, random.randint(1, 6))
             first_s, number = self.now_s(), self._next_number()
             entries = {key: {"value": MetricValue(current=number, unit_hint=key)} for key in keys}
             failure: StatcoreError | None = None
@@ -314,23 +345,29 @@ class TopologyScenario(ABC):
         while self.goes_on():
             keys = [random.choice(KEYS) for _ in range(random.choice([1, 4, 12]))]
             await self._maybe_cancelled(self._ask(reader, keys))
-            await asyncio.sleep(random.choice([0.0, 0.2, 0.8]))
+            await asyncio.sleep(random.uniform(*reader.pauses_s) if reader.pauses_s else random.choice([0.0, 0.2, 0.8]))
 
-    async def _visitors(self) -> None:
-        """Open a store, and close it while calls go on."""
+    async def _visit(self) -> None:
+        """Open a store while a server is away, and close it, often while calls go on."""
         random = self.simulation.random
-        while self.goes_on():
-            await asyncio.sleep(random.uniform(0.5, 4.0))
-            options = self._options(timeout_s=2.0, read_from_replicas=random.random() < 0.5)
-            store = ValkeyStatistics.from_url(self.topology.url, options=options)
-            visitor = Reader("a visitor", store, options)
-            calls = [asyncio.create_task(self._ask(visitor, random.sample(KEYS, 4))) for _ in range(random.randint(1, 3))]
-            await asyncio.wait(calls, timeout=random.choice([0.0, 0.01, 0.4, 2.0]) * random.random())
-            await store.aclose()
-            await asyncio.wait(calls, timeout=_MOMENT_S)
-            assert all(call.done() for call in calls), "a call goes on after its store was closed"
-            for call in calls:
-                call.result()
+        await asyncio.sleep(self.recovery_s)
+        server = random.choice(self.servers())
+        random.choice([server.crash, server.hang, server.host.cut])()
+        self.changed(None)
+        await asyncio.sleep(random.choice([0.0, 4.0]) * random.random())
+        others = asyncio.all_tasks()
+        options = self._options(timeout_s=2.0, read_from_replicas=random.random() < 0.5)
+        visitor = Reader("a visitor", ValkeyStatistics.from_url(self.topology.url, options=options), options)
+        calls = [asyncio.create_task(self._ask(visitor, random.sample(KEYS, 4))) for _ in range(random.randint(1, 3))]
+        await asyncio.wait(calls, timeout=random.choice([0.01 * random.random(), 0.4 * random.random(), 2.1]))
+        await visitor.store.aclose()
+        await asyncio.wait(calls, timeout=_PAUSE_S)
+        assert all(call.done() for call in calls), "a call goes on after its store was closed"
+        for call in calls:
+            call.result()
+        assert asyncio.all_tasks() <= others, f"closing leaves {asyncio.all_tasks() - others}"
+        self.heal(server)
+        self.changed(None)
 
     async def _maybe_cancelled(self, call: Any) -> None:
         """Wait for a call, or cancel it at any moment; then it ends at once."""
@@ -372,14 +409,14 @@ class TopologyScenario(ABC):
     def _fault(self, reader: Reader, key: str, entry: Any, batch: StatisticsBatch, at: int, first_s: float) -> str | None:
         """Return what is wrong with the answer for a key, or None."""
         now_s, problem, age_s = self.now_s(), batch.problems.get(at), batch.ages_s.get(at)
-        possible = self.ledger.between(key, first_s, now_s)
+        possible = self.ledger.between(key, first_s - reader.late_s, now_s)
         shown = f"{entry}, {problem}, age {age_s}; possible are {possible}"
         if problem is not None and problem.kind is ProblemKind.UNAVAILABLE and entry is None:
             self.failures += 1
             return f"it could be read: {shown}" if self._was_well(key, first_s, now_s) else None
         self.answers += 1
         if entry is None:
-            return self._fault_of_none(key, problem, possible, first_s, shown)
+            return self._fault_of_none(reader, key, problem, possible, first_s, shown)
         right = self.ledger.written[key] if reader.options.read_from_replicas else possible
         found = [held for held in right if held is not None and held.entry == entry]
         if not found:
@@ -397,17 +434,19 @@ class TopologyScenario(ABC):
         return None if is_right and kind is (ProblemKind.STALE if is_stale else None) else f"age: {shown}"
 
     def _fault_of_none(
-        self, key: str, problem: Problem | None, possible: set[Held | None], first_s: float, shown: str
+        self, reader: Reader, key: str, problem: Problem | None, possible: set[Held | None], first_s: float, shown: str
     ) -> str | None:
-        now_s = self.now_s()
+        now_s, noticed_s = self.now_s(), self.recovery_s + reader.late_s
         if None not in possible:
             return f"it exists: {shown}"
         since_s = first_s - self.last_fail_over_s
         if problem is not None:
-            is_recent = problem.kind is ProblemKind.INCOMPLETE and since_s < UNSYNCED_S + self.recovery_s
+            is_recent = problem.kind is ProblemKind.INCOMPLETE and since_s < UNSYNCED_S + noticed_s
             return None if is_recent else f"no reason: {shown}"
+        if any((key, server.name) in self._former for server in self.holders(key.encode())):
+            return None  # one that does not know that it was replaced
         lost_s = self.lost.get(key)
-        if lost_s is not None and lost_s + self.recovery_s < now_s < lost_s + UNSYNCED_S - _SOON_S and len(possible) == 1:
+        if lost_s is not None and lost_s + noticed_s < now_s < lost_s + UNSYNCED_S - _SOON_S and len(possible) == 1:
             return f"it was lost at {lost_s}, which is not no data: {shown}"
         return None
 

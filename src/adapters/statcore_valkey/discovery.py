@@ -50,6 +50,8 @@ class Discovery:
     ages: bool = False
     on_change: list[Callable[[SlotMap], Awaitable[None]]] = attrs.field(factory=list[Callable[[SlotMap], Awaitable[None]]])
     _search: asyncio.Task[StatcoreError | None] | None = attrs.field(default=None, init=False)
+    _is_pausing: bool = attrs.field(default=False, init=False)
+    """Whether the search waits for its turn after another that has just found the map."""
     _is_closed: bool = attrs.field(default=False, init=False)
     _started_s: float = attrs.field(default=float("-inf"), init=False)
     _following: set[asyncio.Task[None]] = attrs.field(factory=set[asyncio.Task[None]], init=False)
@@ -83,7 +85,9 @@ class Discovery:
         """Start to search for the map, unless a search runs already; None if the map never changes, or after closing."""
         if self.find is None or self._is_closed:
             return None
-        if self._search is None or self._search.done():
+        last = self._search
+        if last is None or last.done():
+            self._is_pausing = last is not None and not last.cancelled() and last.result() is None
             # All callers wait for it, so it has its whole time, however little the first of them has.
             self._search = Context().run(asyncio.create_task, self._run(self.find))
         return self._search
@@ -102,16 +106,17 @@ class Discovery:
 
     async def confirms(self, primary: Address) -> bool:
         """Return whether a server is a primary by a search of this moment; True as well if it finds nothing in time."""
-        if asyncio.get_running_loop().time() > self._started_s + _BETWEEN_S:
+        is_due = asyncio.get_running_loop().time() > self._started_s + _BETWEEN_S
+        if is_due:
             self.search()
-        if self._search is not None:
+        if self._search is not None and (is_due or not self._is_pausing):
             await asyncio.wait([self._search], timeout=_CONFIRM_S)
         return self.map is None or any(primary == shard.primary for shard in self.map.shards)
 
     async def _run(self, find: Find) -> StatcoreError | None:
         clock = asyncio.get_running_loop().time
         await asyncio.sleep(max(0.0, self._started_s + _BETWEEN_S - clock()))
-        self._started_s = clock()
+        self._started_s, self._is_pausing = clock(), False
         try:
             found = await find(self.map)
         except StatcoreError as error:
@@ -165,10 +170,12 @@ def moves(before: SlotMap, after: SlotMap) -> set[tuple[Address, Address]]:
 def fail_overs(before: SlotMap, after: SlotMap) -> set[Address]:
     """Return the primaries that took over slots of a server that is not a primary any more.
 
-    Slots that move between primaries take their keys along.
+    Slots that move between primaries take their keys along, unless a replica took the place of the first meanwhile.
     """
     old, new = ({shard.primary for shard in slots.shards} for slots in (before, after))
-    return {taker for giver, taker in moves(before, after) if taker not in old and giver not in new}
+    replaced = {shard.primary for shard in before.shards if not new.isdisjoint(shard.replicas)} - new
+    gone = {(giver, taker) for giver, taker in moves(before, after) if giver not in new}
+    return {taker for giver, taker in gone if taker not in old or giver in replaced}
 
 
 async def first_answers(calls: Sequence[Awaitable[_Found]]) -> list[_Found]:

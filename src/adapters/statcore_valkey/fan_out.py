@@ -259,7 +259,7 @@ class FanOut:
             await self._start(attrs.evolve(part, positions=positions, redirects=part.redirects + 1))
             return
         sources = {part.address} if part.address else set[Address]()
-        if part.is_ask:  # the owner of the slot may not have had the keys either
+        if part.redirects:  # the owner of the slot, by the map that is known, may not have had the keys either
             slots = await self.discovery.current()
             owners = (slots.owner(self.keys[position]) for position in positions)
             sources |= {shard.primary for shard in owners if shard is not None}

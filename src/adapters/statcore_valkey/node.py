@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import weakref
-from asyncio import CancelledError, current_task
+from asyncio import CancelledError, Timeout, current_task, timeout
 from collections.abc import Callable, Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, suppress
 from functools import partial
@@ -136,6 +136,7 @@ class RedisNode:
     _service: str | None = attrs.field(default=attrs.Factory(_fixed_service, takes_self=True), init=False, repr=False)
     """The address for messages, or None if it is the address of a master, which may change."""
     _connections: weakref.WeakSet[Any] = attrs.field(factory=weakref.WeakSet[Any], init=False, repr=False)
+    _connecting: set[Timeout] = attrs.field(factory=set[Timeout], init=False, repr=False)
     _own_lifetime: Lifetime = attrs.field(factory=Lifetime, init=False, repr=False)
     """It ends before that of the store if the server leaves the cluster."""
 
@@ -206,7 +207,7 @@ class RedisNode:
         async with self._slots:
             self.lifetime.check(service)
             deadline.waiting_for = f"a connection to {service}"
-            connection = await self.pool.get_connection()  # type: ignore[no-untyped-call]
+            connection = await self._connect()
             self._connections.add(connection)
             deadline.waiting_for = f"an answer from {service}"
             try:
@@ -224,6 +225,15 @@ class RedisNode:
             finally:
                 await self._release(connection)
         return answers
+
+    async def _connect(self) -> Any:  # noqa: ANN401 - the driver's
+        """Return a connection; closing the node ends the wait for one that is being made."""
+        async with timeout(None) as until_closed:
+            self._connecting.add(until_closed)
+            try:
+                return await self.pool.get_connection()  # type: ignore[no-untyped-call]
+            finally:
+                self._connecting.discard(until_closed)
 
     def _has_lost_cancellation(self, before: int) -> bool:
         """Return whether the running task has been cancelled since it had been `before` times.
@@ -282,6 +292,8 @@ class RedisNode:
         if not self.owned:
             return
         self._own_lifetime.end(self.service)
+        for until_closed in self._connecting:
+            until_closed.reschedule(0)
         try:
             with suppress(RedisError, OSError, RuntimeError):  # the server or the event loop may be gone
                 await self.pool.aclose()

@@ -23,7 +23,7 @@ from statcore_connection.lifetime import Lifetime
 from statcore_valkey import Address, Keyspace, Shard, SlotMap, ValkeyOptions, ValkeyStatistics, WrongTypeError, fan_out
 from statcore_valkey import discovery as discovery_module
 from statcore_valkey.commands import ReadValues, Remove, Write
-from statcore_valkey.discovery import first_answers
+from statcore_valkey.discovery import Discovery, first_answers
 from statcore_valkey.fan_out import Unsynced
 from statcore_valkey.node import Command, RedisNode
 from statcore_valkey.server import driver_settings, new_pool
@@ -700,3 +700,31 @@ async def test_a_node_that_has_left_the_cluster_keeps_no_connection() -> None:
             assert [b"OK"] == await node.exchange([("PING",)], deadline=deadline)
         async with asyncio.timeout(ENOUGH_S):
             await ended.wait()
+
+
+async def test_a_key_that_moved_on_from_a_new_primary_is_not_missing() -> None:
+    """A primary was replaced, and then its slots moved to another one, which a redirect tells before any map does."""
+    lost = keys_of(TWO, FIRST)[0]
+    servers = Servers(owners=halves(THIRD, SECOND))
+    keyspace = servers.keyspace(TWO)
+    await keyspace.discovery.refresh()
+    servers.owners, servers.refusal = SlotMap.of_one(Shard(SECOND)), UnavailableError("no map yet")
+    assert [Unsynced(str(THIRD))] == await read(keyspace, [lost])
+
+
+async def test_a_new_connection_does_not_wait_until_a_search_may_begin() -> None:
+    """A search that has just ended tells whether the server is a primary, although another one waits for its turn."""
+    searches = 0
+
+    async def find(_: SlotMap | None) -> SlotMap:
+        nonlocal searches
+        searches += 1
+        return TWO
+
+    discovery = Discovery(find=find)
+    await discovery.refresh()
+    discovery.search()
+    assert await discovery.confirms(FIRST)
+    assert not await discovery.confirms(THIRD)
+    assert 1 == searches
+    await discovery.aclose()

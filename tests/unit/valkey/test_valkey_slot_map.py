@@ -116,6 +116,11 @@ def test_addresses_are_shown_as_in_urls() -> None:
         (SlotMap.of_one(Shard(A)), SlotMap.of_one(Shard(B)), {B}),
         (halves(Shard(A), Shard(B)), halves(Shard(C), Shard(D)), {C, D}),
         (SlotMap(((0, 9, Shard(A)),)), SlotMap(((10, 19, Shard(B)),)), set()),
+        (
+            SlotMap(((0, 9, Shard(A, replicas=(C,))), (10, 19, Shard(B)))),
+            SlotMap(((0, 4, Shard(C)), (5, 19, Shard(B)))),  # some slots went on to B after C had taken the place of A
+            {B, C},
+        ),
     ],
 )
 def test_a_fail_over_is_not_a_move_of_slots(before: SlotMap, after: SlotMap, taken: set[Address]) -> None:

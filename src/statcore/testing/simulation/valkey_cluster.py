@@ -128,25 +128,25 @@ class ClusterNode(ReplicatedValkey):
         return next((member for member in self.members.values() if member.slots >> slot & 1), None)
 
     def serves(self, key: bytes) -> bool:
-        """Return whether it answers for a key as its primary, to a client that was redirected to it where a slot moves."""
-        slot = key_slot(key)
-        if not self.is_running or self.is_hung or self.is_loading or not self.is_up or self.primary is not None:
-            return False
-        if self.own.slots >> slot & 1:
-            return slot not in self.migrating or key in self.databases[0].values
-        return slot in self.importing and any(member.node.sends_away(key, slot) for member in self.members.values())
+        """Return whether it answers for a key as its primary, or to clients that are sent to it since the slot moves.
 
-    def sends_away(self, key: bytes, slot: int) -> bool:
-        """Return whether it sends clients that look for a key to another node, since its slot moves there."""
-        if (
-            not self.is_running
-            or self.is_hung
-            or not self.is_up
-            or self.primary is not None
-            or not self.own.slots >> slot & 1
-        ):
+        As a real node, it answers these even if it is a replica by now.
+        """
+        slot = key_slot(key)
+        if not self.is_running or self.is_hung or self.is_loading or not self.is_up:
             return False
-        return slot in self.migrating and key not in self.databases[0].values
+        if self.primary is None and self.own.slots >> slot & 1:
+            return slot not in self.migrating or key in self.databases[0].values
+        return slot in self.importing and any(
+            self.address == member.node.sends_to(key, slot) for member in self.members.values()
+        )
+
+    def sends_to(self, key: bytes, slot: int) -> tuple[str, int] | None:
+        """Return where it sends clients that look for a key whose slot moves; None if it sends them nowhere."""
+        if not self.is_running or self.is_hung or not self.is_up or self.primary is not None:
+            return None
+        is_leaving = self.own.slots >> slot & 1 and slot in self.migrating and key not in self.databases[0].values
+        return self.successor(self.migrating[slot]).address if is_leaving else None
 
     def redirection(  # noqa: PLR0911 - as many kinds of answers
         self, command: Command, words: Words, session: Session

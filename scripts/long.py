@@ -1,0 +1,122 @@
+"""Runs everything that takes hours, part by part, and says at the end what ran, how long, and what failed.
+
+A part that fails does not keep the others from running. The exit code is 1 if any failed.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Final
+
+import attrs
+
+ROOT: Final = Path(__file__).parent.parent
+SCENARIOS: Final = {
+    "store": ("test_simulated_store.py", "answers_are_right", 4_000),
+    "metrics": ("test_simulated_metrics.py", "answers_are_right", 2_500),
+    "sentinels": ("test_simulated_topologies.py", "answers_are_right and run_sentinels", 2_000),
+    "cluster": ("test_simulated_topologies.py", "answers_are_right and run_cluster", 1_200),
+    "service": ("test_simulated_service.py", "stores_that_are_away", 300),
+}
+"""The scenarios of the simulation: the file, the tests in it, and how many of the 10,000 seeds they run."""
+PARTS: Final = ("tests", "machines", "cancellation", "simulation", "soak", "fuzz")
+MACHINES: Final = (
+    "tests/property/test_runtime_life.py::TestLongRuntimeLife",
+    "tests/simulation/test_store_machine.py::TestStoreMachine",
+)
+FAILED: Final = ("FAILED ", "ERROR ")
+
+
+@attrs.frozen
+class Run:
+    """A command of a part.
+
+    Args:
+        name: the name for the table.
+        command: the words of the command.
+        last_seed: the last seed of the simulation, or None for those that the tests choose.
+    """
+
+    name: str
+    command: Sequence[str]
+    last_seed: int | None = None
+
+
+@attrs.define
+class Outcome:
+    """How a command ended."""
+
+    name: str
+    seconds: float
+    exit_code: int
+    last_line: str
+    failures: list[str]
+
+
+def runs_of(part: str, share: float) -> Iterator[Run]:
+    """Yield the commands of a part; with a share below 1 they take that share of the time, where this can be chosen."""
+    pytest = [sys.executable, "-m", "pytest", "-q"]
+    in_all_processes = ["-n", str(os.cpu_count() or 1)]
+    if part == "tests":
+        yield Run(part, [*pytest, "-m", "long", "-n0", "-k", "not at_any_moment and not LongRuntimeLife", "tests"])
+    elif part == "machines":
+        yield Run(part, [*pytest, "-m", "", *in_all_processes, "--timeout=7200", *MACHINES], last_seed=0)
+    elif part == "cancellation":
+        yield Run(part, [*pytest, "-m", "long", *in_all_processes, "tests/simulation/test_cancelled_calls.py"])
+    elif part == "simulation":
+        for name, (file, tests, seeds) in SCENARIOS.items():
+            command = [*pytest, *in_all_processes, "-k", tests, f"tests/simulation/{file}"]
+            yield Run(f"{part} of {name}", command, last_seed=max(1, round(seeds * share)) - 1)
+    elif part == "soak":
+        yield Run(part, ["make", "soak", f"ARGS=--minutes {60 * share:g}"])
+    else:
+        yield Run(part, ["make", "fuzz", f"ARGS=--minutes {10 * share:g} --jobs {os.cpu_count() or 1}"])
+
+
+def outcome_of(run: Run) -> Outcome:
+    """Run a command, show what it writes, and return how it ended."""
+    print(f"== {run.name}", flush=True)
+    chosen = {} if run.last_seed is None else {"SIMULATION_SEEDS": f"0-{run.last_seed}"}
+    outcome = Outcome(run.name, 0.0, 0, "", [])
+    start_s = time.monotonic()
+    with subprocess.Popen(  # noqa: S603 - the commands above
+        run.command, cwd=ROOT, env=os.environ | chosen, stdout=subprocess.PIPE, text=True
+    ) as process:
+        for line in process.stdout or ():
+            print(line, end="", flush=True)
+            outcome.last_line = line.strip() or outcome.last_line
+            outcome.failures += [line.rstrip()] if line.startswith(FAILED) else []
+    outcome.seconds, outcome.exit_code = time.monotonic() - start_s, process.returncode
+    return outcome
+
+
+def main() -> int:
+    """Read the command line, run the parts that it names, and return the exit code of the program."""
+    parser = argparse.ArgumentParser(prog="make long ARGS='…'", description=__doc__)
+    parser.add_argument("parts", nargs="*", metavar="PART", help=f"{', '.join(PARTS)}; by default all of them")
+    parser.add_argument("--share", type=float, default=1.0, help="of the seeds, the soak and the fuzzing (default: 1)")
+    arguments = parser.parse_args()
+    if unknown := [part for part in arguments.parts if part not in PARTS]:
+        parser.error(f"there is no part {unknown[0]}; the parts are {', '.join(PARTS)}")
+    runs = [run for part in arguments.parts or PARTS for run in runs_of(part, arguments.share)]
+    outcomes = [outcome_of(run) for run in runs]
+    print(f"\n{'part':24}{'minutes':>9}  result")
+    for outcome in outcomes:
+        result = f"FAILED, exit code {outcome.exit_code}" if outcome.exit_code else "passed"
+        print(f"{outcome.name:24}{outcome.seconds / 60:9.1f}  {result}: {outcome.last_line}")
+        for failure in outcome.failures:
+            print(f"    {failure:.200}")
+    return int(any(outcome.exit_code for outcome in outcomes))
+
+
+if __name__ == "__main__":
+    try:
+        sys.exit(main())
+    except KeyboardInterrupt:
+        sys.exit(130)
