@@ -10,7 +10,6 @@ import sys
 from collections.abc import Iterator
 from contextlib import closing
 from multiprocessing.connection import Connection
-from pathlib import Path
 from typing import Final
 
 import pytest
@@ -18,6 +17,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from prometheus_client import enable_created_metrics, values
 from prometheus_client.parser import text_string_to_metric_families
+from tests.support.environments import ROOT
 
 from statcore.errors import UnavailableError
 from statcore_web import shared_metrics, shared_numbers
@@ -25,7 +25,6 @@ from statcore_web.observation import Observation
 from statcore_web.shared_metrics import SharedMetrics
 from statcore_web.shared_numbers import SharedNumbers
 
-ROOT: Final = Path(__file__).parents[3]
 CALLER: Final = "ci"
 
 
