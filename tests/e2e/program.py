@@ -52,17 +52,17 @@ def start(*arguments: str, **settings: str) -> subprocess.Popen[str]:
         signal.signal(signal.SIGINT, before)
 
 
-def read_until(terminal: int, text: str) -> str:
-    """Read what a program writes to its terminal until a text is there.
+def read_until(terminal: int, *texts: str) -> str:
+    """Read what a program writes to its terminal until all texts are there.
 
     Raises:
-        TimeoutError: the text does not come in time.
+        TimeoutError: they do not come in time.
     """
     deadline = time.monotonic() + _PATIENCE_S
     shown = ""
-    while text not in shown:
+    while not all(text in shown for text in texts):
         if not select.select([terminal], [], [], max(deadline - time.monotonic(), 0.0))[0]:
-            raise TimeoutError(f"waited {_PATIENCE_S:g} s for {text!r}; there is {shown!r}")
+            raise TimeoutError(f"waited {_PATIENCE_S:g} s for {texts}; there is {shown!r}")
         shown += os.read(terminal, 65536).decode(errors="replace")
     return shown
 
@@ -77,5 +77,5 @@ def read_all(terminal: int) -> str:
             part = b""
         if not part:
             os.close(terminal)
-            return b"".join(parts).decode()
+            return b"".join(parts).decode(errors="replace")  # the first byte may be in the middle of a character
         parts.append(part)

@@ -5,9 +5,8 @@ from __future__ import annotations
 import re
 import signal
 import socket
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 from tests.e2e.program import ID_1, start, statcore
@@ -40,27 +39,24 @@ def test_doctor_reports_the_server_that_is_down(kernels: str) -> None:
 
 
 @pytest.fixture
-def hung() -> Iterator[Callable[[], str]]:
-    """A server that accepts connections and never answers: its address, and a function that waits for a connection."""
+def hung() -> Iterator[socket.socket]:
+    """The socket of a server that never answers; the kernel completes connections, and nobody accepts them."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
         listener.settimeout(60)
-        taken: list[socket.socket] = []
+        yield listener
 
-        def wait() -> str:
-            taken.append(listener.accept()[0])
-            return taken[-1].recv(64).decode(errors="replace")
 
-        wait.port = listener.getsockname()[1]  # type: ignore[attr-defined]
-        yield wait
-        for connection in taken:
-            connection.close()
+def port_of(listener: socket.socket) -> int:
+    """Return the port of a socket."""
+    port: int = listener.getsockname()[1]
+    return port
 
 
 @COMMANDS
-def test_an_interrupt_ends_a_waiting_command(hung: Any, arguments: list[str], setting: str, scheme: str) -> None:
+def test_an_interrupt_ends_a_waiting_command(hung: socket.socket, arguments: list[str], setting: str, scheme: str) -> None:
     """Ctrl-C while it waits for a server: exit code 130, without a traceback."""
-    with start(*arguments, **{setting: f"{scheme}://127.0.0.1:{hung.port}"}) as process:
-        assert hung()
+    with start(*arguments, **{setting: f"{scheme}://127.0.0.1:{port_of(hung)}"}) as process, hung.accept()[0] as connection:
+        assert connection.recv(64)
         process.send_signal(signal.SIGINT)
         out, err = process.communicate(timeout=30)
 
@@ -69,11 +65,13 @@ def test_an_interrupt_ends_a_waiting_command(hung: Any, arguments: list[str], se
 
 @COMMANDS
 def test_a_hanging_server_is_waited_for_until_the_deadline_of_the_file(
-    hung: Any, tmp_path: Path, arguments: list[str], setting: str, scheme: str
+    hung: socket.socket, tmp_path: Path, arguments: list[str], setting: str, scheme: str
 ) -> None:
     """The error is one line."""
     file = tmp_path / "statcore.toml"
-    file.write_text(f'{setting} = "{scheme}://127.0.0.1:{hung.port}"\n[{setting.removesuffix("_url")}]\ntimeout_s = 0.3')
+    file.write_text(
+        f'{setting} = "{scheme}://127.0.0.1:{port_of(hung)}"\n[{setting.removesuffix("_url")}]\ntimeout_s = 0.3'
+    )
 
     done = statcore(*arguments, config=str(file))
 

@@ -18,7 +18,7 @@ from typing import Any
 import msgpack
 import pytest
 from redis import Redis
-from tests.e2e.program import ID_1, ID_2, ID_3, environment, read_all, start, statcore
+from tests.e2e.program import ID_1, ID_2, ID_3, environment, read_all, read_until, start, statcore
 from tests.support.planted_server import planted_server
 
 from statcore.testing.metrics.dataset import PlantedSeries
@@ -128,26 +128,18 @@ def on_terminal(*arguments: str, **settings: str) -> Generator[tuple[subprocess.
         yield process, outer
 
 
-def shown_until(terminal: int, *texts: bytes) -> bytes:
-    """Return what a terminal shows until it has shown all texts."""
-    shown = b""
-    while not all(text in shown for text in texts):
-        shown += os.read(terminal, 65536)
-    return shown
-
-
 @pytest.mark.parametrize("command", [("kernels", "--watch"), ("top",)])
 def test_a_terminal_shows_what_is_there_until_ctrl_c(cluster: Server, valkey: Server, command: tuple[str, ...]) -> None:
     """The screen is restored at the end, and nothing else is printed."""
     write_entries(valkey)
     with on_terminal(*command, statistics_url=valkey.url, metrics_url=cluster.url) as (process, terminal):
-        shown = shown_until(terminal, ID_2[:8].encode(), b"50.0")
+        shown = read_until(terminal, ID_2[:8], "50.0")
         process.send_signal(signal.SIGINT)
-        shown += read_all(terminal).encode()
+        shown += read_all(terminal)
 
     assert 0 == process.returncode
-    assert not [text for text in (b"Traceback", b"statcore:") if text in shown]
-    assert re.search(rb"\x1b\[\?1049h.*\x1b\[\?1049l", shown, re.DOTALL)
+    assert not [text for text in ("Traceback", "statcore:") if text in shown]
+    assert re.search(r"\x1b\[\?1049h.*\x1b\[\?1049l", shown, re.DOTALL)
 
 
 def test_the_screen_keeps_the_list_while_the_backend_is_away(
@@ -158,9 +150,9 @@ def test_the_screen_keeps_the_list_while_the_backend_is_away(
     with prometheus_holding(openmetrics_text(planted())) as prometheus:
         settings = {"statistics_url": valkey.url, "metrics_url": prometheus.url}
         with on_terminal("sessions", "--watch", **settings) as (process, terminal):
-            shown_until(terminal, ID_3.encode(), b"50.0")
+            read_until(terminal, ID_3, "50.0")
             prometheus.process.terminate()
-            shown_until(terminal, b"not answered at", ID_3.encode(), b"50.0")
+            read_until(terminal, "not answered at", ID_3, "50.0")
             process.send_signal(signal.SIGINT)
             read_all(terminal)
     assert 0 == process.returncode

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import aclosing
 from pathlib import Path
 
@@ -11,29 +11,19 @@ import pytest
 from playwright.async_api import Browser, expect
 from tests.e2e.test_overview import looking
 from tests.support import service
+from tests.support.planted_server import planted_server
 from tests.support.polling import until
 from tests.support.two_projects import PROJECT, fill, id_of, planted
 
 from statcore.errors import UnavailableError
 from statcore.model import MetricValue
-from statcore.testing.metrics.openmetrics import openmetrics_text
-from statcore.testing.servers import Server, find_program, plant_openmetrics, running_prometheus, start_program
+from statcore.testing.servers import Server, find_program, start_program
 from statcore_valkey import ValkeyStatistics, ValkeyStatisticsSink
 
 pytest_plugins = ["tests.support.browser_fixtures"]
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
-
-@pytest.fixture
-def history(tmp_path: Path, require_program: Callable[..., str]) -> Iterator[Server]:
-    """A Prometheus with the series of a project."""
-    for program in ("prometheus", "promtool"):
-        require_program(program)
-    folder = tmp_path / "prometheus"
-    folder.mkdir()
-    plant_openmetrics(folder, openmetrics_text(planted(PROJECT)))
-    with running_prometheus(folder, targets={}) as server:
-        yield server
+history = planted_server(lambda: planted(PROJECT))
 
 
 async def answers(url: str) -> bool:

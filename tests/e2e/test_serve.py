@@ -22,7 +22,7 @@ from tests.e2e.program import environment, statcore
 from tests.faults.proxy import TcpProxy
 from tests.support.certificates import Authority
 from tests.support.polling import until
-from tests.support.service import PATIENCE_S, Service, serving
+from tests.support.service import NO_STORES, PATIENCE_S, Service, metric, serving
 from tests.support.tcp import has_ipv6, listening_addresses
 from tests.support.web_host import TokenFile
 
@@ -30,7 +30,6 @@ from statcore.testing.servers import Server, running_prometheus
 
 QUERY: Final = {"query": "{ compute_session_list { total_count } }"}
 CONNECTIONS: Final = 12
-NOBODY: Final = "http://127.0.0.1:9"
 
 
 @pytest.fixture(scope="module")
@@ -47,12 +46,6 @@ def stores(valkey: Server, prometheus: Server) -> dict[str, str]:
     return {"statistics_url": valkey.url, "metrics_url": prometheus.url}
 
 
-@pytest.fixture
-def no_stores() -> dict[str, str]:
-    """The settings of a store and a metric backend that do not answer, for tests that need neither."""
-    return {"statistics_url": "valkey://127.0.0.1:9", "metrics_url": NOBODY}
-
-
 @asynccontextmanager
 async def client_of(service: Service, token: str | None = None) -> AsyncGenerator[ClientSession]:
     """Yield a client of a service."""
@@ -66,16 +59,6 @@ async def status(client: ClientSession, path: str) -> int:
     async with client.get(path) as response:
         await response.read()
         return response.status
-
-
-async def metric(client: ClientSession, name: str, **labels: str) -> float:
-    """Return the sum of the samples of a metric that have these labels."""
-    async with client.get("/metrics") as response:
-        lines = (await response.text()).splitlines()
-    having = [f'{label}="{value}"' for label, value in labels.items()]
-    return sum(
-        float(line.rsplit(" ", 1)[1]) for line in lines if line.startswith(name) and all(map(line.__contains__, having))
-    )
 
 
 async def limit(client: ClientSession, query: str) -> str:
@@ -158,9 +141,9 @@ class Connection:
         return any(end.raddr and end.raddr.port == self.port for end in worker.net_connections("tcp"))
 
 
-async def test_a_killed_worker_is_noticed_by_no_other_connection(no_stores: dict[str, str], tmp_path: Path) -> None:
+async def test_a_killed_worker_is_noticed_by_no_other_connection(tmp_path: Path) -> None:
     """Its own connections end. The others and new ones are served, it is started again, and no count is lost."""
-    with serving(tmp_path, "--workers", "3", "--log-level", "warning", **no_stores) as service:
+    with serving(tmp_path, "--workers", "3", "--log-level", "warning", **NO_STORES) as service:
         await until(lambda: len(service.workers()) == 3, "three workers")
         connections = [await Connection.to(service)]
         assert 200 == await connections[0].request("/healthz")
@@ -184,21 +167,21 @@ async def test_a_killed_worker_is_noticed_by_no_other_connection(no_stores: dict
         assert 0 == service.stop()
 
 
-async def test_workers_end_with_a_parent_that_is_killed(no_stores: dict[str, str], tmp_path: Path) -> None:
+async def test_workers_end_with_a_parent_that_is_killed(tmp_path: Path) -> None:
     """They have no parent that could tell them to, and would keep the port."""
-    with serving(tmp_path, "--workers", "2", **no_stores) as service:
+    with serving(tmp_path, "--workers", "2", **NO_STORES) as service:
         await until(lambda: len(service.workers()) == 2, "two workers")
         workers = service.workers()
         service.process.kill()
         assert [] == psutil.wait_procs(workers, timeout=PATIENCE_S)[1]
 
 
-async def test_limits_of_a_token_hold_over_all_workers(no_stores: dict[str, str], tmp_path: Path) -> None:
+async def test_limits_of_a_token_hold_over_all_workers(tmp_path: Path) -> None:
     """A token with a very low rate may make one request, whichever worker accepts it, also after all were killed."""
     tokens = TokenFile(tmp_path / "tokens.toml")
     secrets = tokens.write(slow='scope = "everything"\nrequests_per_s = 0.0001', fast='scope = "everything"')
     arguments = ["--workers", "3", "--token-file", str(tokens.path), "--log-level", "warning"]
-    with serving(tmp_path, *arguments, **no_stores) as service:
+    with serving(tmp_path, *arguments, **NO_STORES) as service:
         await until(lambda: len(service.workers()) == 3, "three workers")
         statuses: list[int] = []
         for _ in range(CONNECTIONS):
@@ -251,7 +234,7 @@ async def test_a_running_request_is_finished_or_cut_off(valkey: Server, tmp_path
     for signals, answered in ((1, True), (2, False)):
         async with TcpProxy(valkey.port).running() as proxy:
             proxy.hold()
-            urls = {"statistics_url": f"valkey://127.0.0.1:{proxy.port}", "metrics_url": NOBODY}
+            urls = {"statistics_url": f"valkey://127.0.0.1:{proxy.port}", "metrics_url": NO_STORES["metrics_url"]}
             with serving(tmp_path, **urls) as service:
                 connection = await Connection.to(service)
                 request = asyncio.create_task(connection.request("/readyz"))
@@ -271,14 +254,14 @@ async def test_a_running_request_is_finished_or_cut_off(valkey: Server, tmp_path
 
 
 @pytest.mark.parametrize("output", ["/dev/full", None])
-def test_workers_that_cannot_serve_are_not_kept(output: str | None, no_stores: dict[str, str], tmp_path: Path) -> None:
+def test_workers_that_cannot_serve_are_not_kept(output: str | None, tmp_path: Path) -> None:
     """The service ends with an error if its URL cannot be printed, or if the certificate cannot be used."""
     (tmp_path / "no.pem").write_text("no certificate")
     options = [] if output else ["--tls-cert", str(tmp_path / "no.pem")]
     with Path(output or tmp_path / "output").open("w") as printed:
         ended = subprocess.run(
             [sys.executable, "-m", "statcore_cli", "serve", "--port", "0", "--workers", "2", *options],
-            env=environment(**no_stores),
+            env=environment(**NO_STORES),
             stdout=printed,
             stderr=subprocess.PIPE,
             text=True,
@@ -290,35 +273,33 @@ def test_workers_that_cannot_serve_are_not_kept(output: str | None, no_stores: d
     assert "Traceback" not in ended.stderr
 
 
-async def test_the_printed_address_answers_whatever_the_given_host_is_called(
-    no_stores: dict[str, str], tmp_path: Path
-) -> None:
+async def test_the_printed_address_answers_whatever_the_given_host_is_called(tmp_path: Path) -> None:
     """A service without tokens knows its own address, and its name in any case."""
-    with serving(tmp_path, "--host", "127.2", **no_stores) as service:
+    with serving(tmp_path, "--host", "127.2", **NO_STORES) as service:
         assert "127.0.0.2" == service.address[0]
         async with client_of(service) as client:
             assert 200 == await status(client, "/healthz")
-    with serving(tmp_path, "--host", "LocalHost", **no_stores) as service:
+    with serving(tmp_path, "--host", "LocalHost", **NO_STORES) as service:
         async with client_of(service) as client, client.get("/healthz", headers={"Host": "LocalHost"}) as response:
             assert 200 == response.status
 
 
 @pytest.mark.parametrize("host", ["0.0.0.0", *["::"][: has_ipv6()]])  # noqa: S104 - refused, or for a moment
-def test_other_machines_need_a_token(host: str, no_stores: dict[str, str], tmp_path: Path) -> None:
+def test_other_machines_need_a_token(host: str, tmp_path: Path) -> None:
     """Without one the service does not start, unless everyone may see everything."""
-    refused = statcore("serve", "--host", host, "--port", "0", **no_stores)
-    both = statcore("serve", "--host", host, "--port", "0", "--insecure", "--token-file", "tokens.toml", **no_stores)
+    refused = statcore("serve", "--host", host, "--port", "0", **NO_STORES)
+    both = statcore("serve", "--host", host, "--port", "0", "--insecure", "--token-file", "tokens.toml", **NO_STORES)
 
     assert (2, "", 2) == (refused.returncode, refused.stdout, both.returncode)
     assert "--token-file" in refused.stderr
     assert "Traceback" not in refused.stderr + both.stderr
-    with serving(tmp_path, "--host", host, "--insecure", **no_stores) as service:
+    with serving(tmp_path, "--host", host, "--insecure", **NO_STORES) as service:
         assert 0 == service.stop()
 
 
-def test_the_service_listens_on_loopback_by_default(no_stores: dict[str, str], tmp_path: Path) -> None:
+def test_the_service_listens_on_loopback_by_default(tmp_path: Path) -> None:
     """No other machine can reach it."""
-    with serving(tmp_path, **no_stores) as service:
+    with serving(tmp_path, **NO_STORES) as service:
         assert ["127.0.0.1"] == listening_addresses(psutil.Process(service.process.pid))
 
 
@@ -332,11 +313,11 @@ def test_no_command_line_has_a_secret(tmp_path: Path) -> None:
         assert "hunter2" not in str(commands)
 
 
-async def test_tokens_are_required_where_there_are_some(no_stores: dict[str, str], tmp_path: Path) -> None:
+async def test_tokens_are_required_where_there_are_some(tmp_path: Path) -> None:
     """A token that is added to the file is valid without a restart."""
     tokens = TokenFile(tmp_path / "tokens.toml")
     tokens.write(first='scope = "everything"')
-    with serving(tmp_path, token_file=str(tokens.path), **no_stores) as service:
+    with serving(tmp_path, token_file=str(tokens.path), **NO_STORES) as service:
         async with client_of(service) as client:
             assert 401 == await status(client, "/graphql?query={schema_version}")
         added = statcore("token", "new", "second", "--everything", token_file=str(tokens.path))
@@ -344,15 +325,13 @@ async def test_tokens_are_required_where_there_are_some(no_stores: dict[str, str
             assert 200 == await status(client, "/graphql?query={schema_version}")
 
 
-async def test_a_new_certificate_is_used_without_a_restart(
-    no_stores: dict[str, str], tmp_path: Path, require_program: Callable[..., str]
-) -> None:
+async def test_a_new_certificate_is_used_without_a_restart(tmp_path: Path, require_program: Callable[..., str]) -> None:
     """Open connections keep the old one."""
     authority = Authority.new(require_program("openssl"), tmp_path, "authority")
     pair, other = authority.issue("first"), authority.issue("second")
     context = ssl.create_default_context(cafile=str(authority.certificate))
     arguments = ["--tls-cert", str(pair.certificate), "--tls-key", str(pair.key)]
-    with serving(tmp_path, *arguments, **no_stores) as service:
+    with serving(tmp_path, *arguments, **NO_STORES) as service:
         assert service.url.startswith("https://")
 
         async def name() -> str:
@@ -374,7 +353,7 @@ async def test_settings_come_from_a_file_the_environment_and_options(tmp_path: P
     secrets = tokens.write(one='scope = "everything"')
     file = tmp_path / "statcore.toml"
     file.write_text(
-        f'statistics_url = "valkey://127.0.0.1:9"\nmetrics_url = "{NOBODY}"\n'
+        f'statistics_url = "{NO_STORES["statistics_url"]}"\nmetrics_url = "{NO_STORES["metrics_url"]}"\n'
         '[serve]\nhost = "127.0.0.2"\nport = 1\ntoken_file = "tokens.toml"\nlog_format = "text"\n'
         "[limits]\ndepth = 2\n"
     )
@@ -399,13 +378,11 @@ async def test_settings_come_from_a_file_the_environment_and_options(tmp_path: P
         ("serve = 1", "serve"),
     ],
 )
-def test_a_setting_of_the_file_that_cannot_be_used_is_named(
-    text: str, named: str, no_stores: dict[str, str], tmp_path: Path
-) -> None:
+def test_a_setting_of_the_file_that_cannot_be_used_is_named(text: str, named: str, tmp_path: Path) -> None:
     """The message names the file and the setting."""
     file = tmp_path / "statcore.toml"
     file.write_text(text)
-    ended = statcore("serve", "--config", str(file), **no_stores)
+    ended = statcore("serve", "--config", str(file), **NO_STORES)
     assert (2, "") == (ended.returncode, ended.stdout)
     assert str(file) in ended.stderr
     assert named in ended.stderr
@@ -413,14 +390,14 @@ def test_a_setting_of_the_file_that_cannot_be_used_is_named(
 
 @pytest.mark.parametrize("workers", [1, 2])
 async def test_systemd_hears_of_the_start_and_the_stop(
-    workers: int, no_stores: dict[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    workers: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Each state is sent once, whatever the number of workers."""
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as systemd:
         systemd.bind(str(tmp_path / "notify"))
         systemd.settimeout(PATIENCE_S)
         monkeypatch.setenv("NOTIFY_SOCKET", str(tmp_path / "notify"))
-        with serving(tmp_path, "--workers", str(workers), **no_stores) as service:
+        with serving(tmp_path, "--workers", str(workers), **NO_STORES) as service:
             assert b"READY=1" == systemd.recv(100)
             assert 0 == service.stop()
         assert b"STOPPING=1" == systemd.recv(100)

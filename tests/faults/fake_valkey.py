@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from itertools import count
 from typing import TypeAlias
@@ -11,6 +11,8 @@ from typing import TypeAlias
 from tests.support.tcp import listening
 
 Answers: TypeAlias = dict[bytes, list[bytes]]
+StartFake: TypeAlias = Callable[..., Awaitable[str]]
+"""The fixture `fake_valkey`, which starts a server with scripted answers and returns its URL."""
 
 
 @asynccontextmanager

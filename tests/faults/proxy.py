@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-import socket
-import struct
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import asynccontextmanager
-from typing import Final
+from typing import TypeAlias
 
 import attrs
-from tests.support.tcp import listening
+from tests.support.tcp import listening, reset
 
-LOOPBACK: Final = "127.0.0.1"
-_RESET_ON_CLOSE: Final = struct.pack("ii", 1, 0)  # linger, for no time: the peer sees RST instead of an end
+from statcore.testing.servers import LOOPBACK
 
 
 @attrs.define(eq=False)
@@ -77,9 +74,7 @@ class TcpProxy:
     def cut(self) -> None:
         """Reset every connection."""
         for writer in list(self._clients):
-            connection = writer.get_extra_info("socket")
-            connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET_ON_CLOSE)
-            writer.transport.abort()
+            reset(writer)
 
     async def _pass_on(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self.connections += 1
@@ -134,6 +129,10 @@ class TcpProxy:
                 await self._changed.wait()
         writer.write(piece)
         await writer.drain()
+
+
+StartProxy: TypeAlias = Callable[..., Awaitable[TcpProxy]]
+"""The fixture `tcp_proxy`, which starts a proxy in front of a port."""
 
 
 class _EndedError(Exception):

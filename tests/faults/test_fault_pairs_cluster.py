@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
+from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing, asynccontextmanager
-from typing import TypeAlias
 
 import msgpack
 import pytest
 from redis.crc import key_slot
-from tests.faults.proxy import TcpProxy
+from tests.faults.proxy import StartProxy, TcpProxy
 from tests.support.turns import noting_replies
 from tests.support.valkey_nodes import ValkeyNode
 from tests.support.valkey_readers import metrics, payloads
@@ -20,7 +19,6 @@ from statcore.errors import AccessDeniedError
 from statcore.model import ProblemKind, StatisticsBatch
 from statcore_valkey import ValkeyOptions, ValkeyStatistics
 
-StartProxy: TypeAlias = Callable[..., Awaitable[TcpProxy]]
 SOON = ValkeyOptions(live_db=0, timeout_s=0.5)
 PATIENT = ValkeyOptions(live_db=0, timeout_s=60)
 SINGLE = ValkeyOptions(live_db=0, timeout_s=60, pool_size=1)

@@ -5,9 +5,9 @@ from __future__ import annotations
 import asyncio
 import gzip
 import zlib
-from collections.abc import AsyncGenerator, Awaitable, Callable
+from collections.abc import AsyncGenerator
 from contextlib import aclosing, asynccontextmanager
-from typing import Any, TypeAlias
+from typing import Any
 
 import pytest
 from tests.faults.fake_prometheus import (
@@ -24,7 +24,7 @@ from tests.faults.fake_prometheus import (
     values,
     vector,
 )
-from tests.faults.proxy import TcpProxy
+from tests.faults.proxy import StartProxy
 
 from statcore.errors import (
     AccessDeniedError,
@@ -38,7 +38,6 @@ from statcore.errors import (
 from statcore.model import QueryTimeRange
 from statcore_prometheus import PrometheusClient, PrometheusOptions
 
-StartProxy: TypeAlias = Callable[..., Awaitable[TcpProxy]]
 MIB = 2**20
 ENOUGH_S = 30
 """Many times the short deadlines, so that a slow machine fails no test."""
@@ -108,7 +107,7 @@ async def test_one_member_partial_and_the_other_late(fake_prometheus: StartFake,
     """In strict mode the error says what is missing, at the deadline; otherwise the part is the answer."""
     for strict in (True, False):
         first, second = await fake_prometheus(http_reply(PARTIAL)), await fake_prometheus(late)
-        async with pair_of(first, second, strict=strict, timeout_s=0.4) as client:
+        async with pair_of(first, second, strict=strict, timeout_s=1) as client:
             if strict:
                 with pytest.raises(PartialAnswerError, match="a store is down") as caught:
                     await client.query("up")
@@ -122,7 +121,7 @@ async def test_one_member_late_and_the_other_partial(fake_prometheus: StartFake,
     """The late one takes half of the deadline; then the part is the answer, or in strict mode the error."""
     for strict in (True, False):
         first, second = await fake_prometheus(never), await fake_prometheus(http_reply(PARTIAL))
-        async with pair_of(first, second, strict=strict, timeout_s=0.4) as client:
+        async with pair_of(first, second, strict=strict, timeout_s=1) as client:
             if strict:
                 with pytest.raises(PartialAnswerError, match="a store is down"):
                     await client.query("up")
@@ -145,7 +144,7 @@ async def test_one_member_refusing_and_the_other_late(
 ) -> None:
     """The error at the deadline names both members, and says what is wrong with each."""
     first, second = await fake_prometheus(http_reply(status=status, **headers)), await fake_prometheus(never)
-    async with pair_of(first, second, timeout_s=0.4) as client:
+    async with pair_of(first, second, timeout_s=1) as client:
         with pytest.raises(StatcoreError) as caught:
             await client.query("up")
     assert isinstance(caught.value, UnavailableError | TimedOutError)

@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Awaitable, Callable
+from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing, asynccontextmanager
 from pathlib import Path
-from typing import TypeAlias
 
 import pytest
 from redis import Redis
 from redis.asyncio import BlockingConnectionPool
 from redis.asyncio import Redis as AsyncRedis
-from tests.faults.proxy import TcpProxy
+from tests.faults.fake_valkey import StartFake
+from tests.faults.proxy import StartProxy, TcpProxy
 from tests.support.polling import until
-from tests.support.valkey_readers import metrics, payloads
+from tests.support.valkey_readers import metrics, payloads, refusals
 
 from statcore.errors import AccessDeniedError, ProtocolError, StatcoreError, TimedOutError, UnavailableError
 from statcore.model import MetricValue, ProblemKind, StatisticsBatch
@@ -22,8 +22,6 @@ from statcore.testing.servers import Server
 from statcore_valkey import ValkeyOptions, ValkeyStatistics, ValkeyStatisticsSink
 from statcore_valkey.databases import DatabasePair
 
-StartFake: TypeAlias = Callable[..., Awaitable[str]]
-StartProxy: TypeAlias = Callable[..., Awaitable[TcpProxy]]
 SOON = ValkeyOptions(timeout_s=0.5)
 PATIENT = ValkeyOptions(timeout_s=60)
 SINGLE = ValkeyOptions(timeout_s=60, pool_size=1)
@@ -227,12 +225,6 @@ async def loading(server: Server) -> AsyncGenerator[Redis]:
             await reload
 
 
-def loadings(admin: Redis) -> int:
-    """Return how often the server has answered LOADING."""
-    found: dict[str, int] = admin.info("errorstats").get("errorstat_LOADING", {"count": 0})
-    return found["count"]
-
-
 @pytest.fixture
 def secured(start_valkey: Callable[..., Server]) -> Server:
     """A server that can be made to load, with a user `reader`, whose password is `one`."""
@@ -267,7 +259,7 @@ async def test_loading_and_a_password_that_changes_meanwhile(secured: Server, tm
         await store.ping()
         async with loading(secured) as admin:
             call = asyncio.create_task(store.fetch_kernel_statistics(list(values)))
-            await until(lambda: loadings(admin) > 0, "an answer LOADING")
+            await until(lambda: refusals(admin, "LOADING") > 0, "an answer LOADING")
             admin.execute_command("ACL", "SETUSER", "reader", ">two")  # type: ignore[no-untyped-call]
             if is_told:
                 file.write_text("two\n")
@@ -279,9 +271,7 @@ async def test_loading_and_a_password_that_changes_meanwhile(secured: Server, tm
         assert [metrics(0)] == list(await call)
 
 
-@pytest.mark.parametrize(
-    "first", [b"-LOADING Valkey is loading the dataset in memory\r\n", b"-ERR max number of clients reached\r\n"]
-)
+@pytest.mark.parametrize("first", [LOADING, b"-ERR max number of clients reached\r\n"])
 async def test_not_now_in_the_place_of_a_login(fake_valkey: StartFake, first: bytes) -> None:
     """A login that is answered LOADING is repeated; the answer to it is not taken for one about the password."""
     good = b"*1\r\n$1\r\n\x80\r\n"
@@ -337,7 +327,7 @@ async def test_a_write_cancelled_while_the_server_is_read_only(start_valkey: Cal
     async with aclosing(sink):
         call = asyncio.create_task(sink.store_kernel_statistics(entries))
         with Redis(host="127.0.0.1", port=replica.port) as client:
-            await until(lambda: bool(client.info("errorstats").get("errorstat_READONLY")), "an answer READONLY")
+            await until(lambda: refusals(client, "READONLY") > 0, "an answer READONLY")
             call.cancel()
             with pytest.raises(asyncio.CancelledError):
                 await call

@@ -14,6 +14,7 @@ import aiohttp
 import psutil
 import pytest
 from tests.faults.fake_prometheus import ANSWER, Begun, Reply, StartFake, never, values, vector
+from tests.support.polling import until
 
 from statcore.errors import ClosedError, InputError, ProtocolError, QueryRejectedError, StatcoreError, UnavailableError
 from statcore.testing.cancellation import cancel_at_every_step
@@ -197,11 +198,11 @@ class TestLoops:
 async def check_no_connection_to(server: Any) -> None:
     """Return once this process has no connection to a server."""
     port = urlsplit(server.url).port
-    async with asyncio.timeout(30):
-        while any(  # noqa: ASYNC110
-            found.raddr and found.raddr.port == port for found in psutil.Process().net_connections("tcp4")
-        ):
-            await asyncio.sleep(0)  # nothing tells when a socket is closed
+
+    def is_left() -> bool:
+        return any(found.raddr and found.raddr.port == port for found in psutil.Process().net_connections("tcp4"))
+
+    await until(lambda: not is_left(), "the end of the connections")
 
 
 class TestClosing:
@@ -224,8 +225,7 @@ class TestClosing:
             queries[:] = [asyncio.create_task(clients[-1].query("up")) for _ in range(3)]
             if is_answered:
                 await asyncio.wait(queries)
-            while len(server.seen) < 3 * len(clients):  # noqa: ASYNC110 - the server notes requests, and tells nobody
-                await asyncio.sleep(0)
+            await until(lambda: 3 * len(clients) == len(server.seen), "the requests")
 
         async def close() -> None:
             await clients[-1].aclose()

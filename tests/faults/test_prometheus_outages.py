@@ -204,7 +204,7 @@ async def test_a_member_without_a_shard_and_one_that_hangs(
         urls = [federation.server.url, whole.url][::order]
         with paused(whole):
             for strict in (False, True):
-                options = PrometheusOptions(timeout_s=1, strict=strict, fallback_urls=(urls[1],))
+                options = PrometheusOptions(timeout_s=2, strict=strict, fallback_urls=(urls[1],))
                 async with aclosing(PrometheusClient(urls[0], options=options)) as client:
                     if strict:
                         with pytest.raises(PartialAnswerError, match="remote_read"):
@@ -218,7 +218,7 @@ async def test_a_shard_that_hangs_is_a_timeout_and_no_answer(prometheus_federati
     """The deadline holds, nothing is answered without the shard, and all is right once it goes on."""
     querier = FixedQuerier(CONTAINER_SERIES, group_by=["shard"])
     with prometheus_federation(shards()) as federation:
-        async with aclosing(PrometheusClient(federation.server.url, options=PrometheusOptions(timeout_s=1))) as client:
+        async with aclosing(PrometheusClient(federation.server.url, options=PrometheusOptions(timeout_s=2))) as client:
             with paused(federation.shards[0]), pytest.raises(TimedOutError):
                 await client.query_utilization_now(querier, time=TIME)
             answer = await client.query_utilization_now(querier, time=TIME)

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from typing import TypeAlias
 
 import pytest
-from tests.faults.proxy import LOOPBACK, TcpProxy
+from tests.faults.proxy import StartProxy, TcpProxy
 from tests.support.tcp import listening
 
-StartProxy: TypeAlias = Callable[..., Awaitable[TcpProxy]]
+from statcore.testing.servers import LOOPBACK
+
 PATIENCE_S = 30
 
 

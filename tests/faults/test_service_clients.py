@@ -15,10 +15,8 @@ from aiohttp import ClientSession, TCPConnector
 from tests.e2e.program import environment
 from tests.support.certificates import Authority
 from tests.support.polling import until
-from tests.support.service import Service, serving, serving_in
+from tests.support.service import NO_STORES, Service, metric, serving, serving_in
 
-AWAY: Final = {"statistics_url": "valkey://127.0.0.1:9", "metrics_url": "http://127.0.0.1:9"}
-"""The settings of a store and a metric backend that do not answer."""
 SCHEMA: Final = "{__schema{types{name description fields{name description args{name description type{name}}}}}}"
 RESPONSES: Final = 400
 """How many responses with the schema are more than the kernel takes for a client that does not read."""
@@ -61,10 +59,10 @@ def connected(service: Service, *, number: int = 1, send: bytes = b"") -> Genera
 async def test_a_client_that_reads_nothing_is_cut_off(tmp_path: Path) -> None:
     """Its connection ends, and what it has not read is not kept."""
     request = f"GET /graphql?query={SCHEMA.replace(' ', '%20')} HTTP/1.1\r\nHost: localhost\r\n\r\n"
-    with serving(tmp_path, "--limit", "request_s=1", **AWAY) as service, connected(service) as (client,):
+    with serving(tmp_path, "--limit", "request_s=1", **NO_STORES) as service, connected(service) as (client,):
+        await until(lambda: has_connection(service, client), "the connection")
         await asyncio.to_thread(client.sendall, request.encode() * RESPONSES)
         await until(lambda: "GET /graphql: 200" in service.log, "the first response")
-        assert has_connection(service, client)
         assert 200 == await answers(service)
         await until(lambda: not has_connection(service, client), "the end of the connection")
         assert RESPONSES > service.log.count("GET /graphql: 200")
@@ -75,7 +73,7 @@ async def test_a_client_that_reads_nothing_is_cut_off(tmp_path: Path) -> None:
 
 async def test_a_body_that_trickles_is_refused(tmp_path: Path) -> None:
     """The time of a request includes that of its body; requests of others are answered meanwhile."""
-    with serving(tmp_path, "--limit", "request_s=1", **AWAY) as service, connected(service, send=BODY) as (client,):
+    with serving(tmp_path, "--limit", "request_s=1", **NO_STORES) as service, connected(service, send=BODY) as (client,):
         client.settimeout(0)
         loop = asyncio.get_running_loop()
         refusal = asyncio.ensure_future(loop.sock_recv(client, 65_536))
@@ -85,21 +83,15 @@ async def test_a_body_that_trickles_is_refused(tmp_path: Path) -> None:
         assert b" 504 " in refusal.result()
 
 
-async def running_requests(service: Service) -> str:
-    """Return how many requests are running, that for this number included."""
-    async with ClientSession(service.url) as client, client.get("/metrics") as response:
-        lines = (await response.text()).splitlines()
-    return next(line for line in lines if line.startswith("statcore_http_requests_running ")).split()[1]
-
-
 @pytest.mark.parametrize("send", [b"", HEAD], ids=["nothing", "half a head"])
 async def test_clients_that_send_no_request_make_room_for_others(send: bytes, tmp_path: Path) -> None:
     """There are more of them than the process may have open files; a connection with a request stays."""
 
     async def has_request() -> bool:
-        return "2.0" == await running_requests(service)
+        async with ClientSession(service.url) as client:
+            return 2 == await metric(client, "statcore_http_requests_running")  # with that for this number
 
-    variables = environment(**AWAY)
+    variables = environment(**NO_STORES)
     with serving_in(tmp_path, variables, within=FEW_FILES) as service, connected(service, send=BODY) as (busy,):
         await until(has_request, "the request")
         with connected(service, number=SLOW, send=send):
@@ -116,7 +108,7 @@ async def test_clients_that_do_not_begin_with_tls_make_room_for_others(
     """There are more of them than the process may have open files."""
     pair = Authority.new(require_program("openssl"), tmp_path, "authority").issue("server")
     tls = ["--tls-cert", str(pair.certificate), "--tls-key", str(pair.key)]
-    with serving_in(tmp_path, environment(**AWAY), *tls, within=FEW_FILES) as service:
+    with serving_in(tmp_path, environment(**NO_STORES), *tls, within=FEW_FILES) as service:
         with connected(service, number=SLOW):
             assert [200] * 3 == [await answers(service) for _ in range(3)]
             assert 0 == await asyncio.to_thread(service.stop)
@@ -125,7 +117,7 @@ async def test_clients_that_do_not_begin_with_tls_make_room_for_others(
 
 async def test_slow_clients_do_not_delay_the_end(tmp_path: Path) -> None:
     """Those without a request are not waited for, and one whose body trickles is cut off after the time to drain."""
-    with serving(tmp_path, "--drain-s", "1.5", **AWAY) as service, ExitStack() as stack:
+    with serving(tmp_path, "--drain-s", "1.5", **NO_STORES) as service, ExitStack() as stack:
         for send in (b"", HEAD, BODY):
             stack.enter_context(connected(service, send=send))
         assert 200 == await answers(service)
@@ -140,7 +132,7 @@ async def test_no_slow_client_keeps_its_connection(tmp_path: Path) -> None:
     """Some send nothing, at first or after a response, and some a byte of a head or a body from time to time."""
     request = HEAD + b"\r\n\r\n"
     trickles = {b"": b"", request: b"", HEAD: b"x", request + HEAD: b"x", BODY: b" "}
-    with serving(tmp_path, **AWAY) as service, ExitStack() as stack:
+    with serving(tmp_path, **NO_STORES) as service, ExitStack() as stack:
         slow = {send: stack.enter_context(connected(service, send=send))[0] for send in trickles}
         await until(lambda: all(has_connection(service, client) for client in slow.values()), "the connections")
         while any(has_connection(service, client) for client in slow.values()):

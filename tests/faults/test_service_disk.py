@@ -12,11 +12,9 @@ import pytest
 from aiohttp import ClientSession
 from tests.e2e.program import environment
 from tests.support.polling import until
-from tests.support.service import Service, serving_in
+from tests.support.service import NO_STORES, Service, metric, serving_in
 from tests.support.web_host import TokenFile
 
-AWAY: Final = {"statistics_url": "valkey://127.0.0.1:9", "metrics_url": "http://127.0.0.1:9"}
-"""The settings of a store and a metric backend that do not answer."""
 QUERY: Final = "/graphql?query={schema_version}"
 TOKENS: Final = 30
 NAMESPACE: Final = ("unshare", "--map-root-user", "--mount")
@@ -52,14 +50,6 @@ async def statuses(service: Service, secrets: dict[str, str]) -> set[int]:
     return {await status(secret) for secret in secrets.values()}
 
 
-async def requests_counted(service: Service) -> float:
-    """Return how many requests of GraphQL the metrics of all workers have."""
-    async with ClientSession(service.url) as client, client.get("/metrics") as response:
-        lines = (await response.text()).splitlines()
-    name = 'statcore_http_requests_total{route="/graphql"'
-    return sum(float(line.rsplit(" ", 1)[1]) for line in lines if line.startswith(name))
-
-
 async def test_a_full_disk_costs_lines_of_the_log_alone(within: Callable[[str], list[str]], tmp_path: Path) -> None:
     """Requests are answered and counted, a killed worker comes back, and the log goes on once there is room."""
     disk = tmp_path / "disk"
@@ -67,7 +57,7 @@ async def test_a_full_disk_costs_lines_of_the_log_alone(within: Callable[[str], 
     file = TokenFile(tmp_path / "tokens.toml")
     secrets = file.write(**{f"t{number}": 'scope = "everything"\nrequests_per_s = 1000' for number in range(TOKENS)})
     arguments = ["--workers", "2", "--token-file", str(file.path)]
-    with serving_in(disk, environment(**AWAY), *arguments, within=within(SMALL_DISK)) as service:
+    with serving_in(disk, environment(**NO_STORES), *arguments, within=within(SMALL_DISK)) as service:
         await until(lambda: len(service.workers()) == 2, "two workers")
         inside = Path(f"/proc/{service.process.pid}/root{disk}")
         assert {200} == await statuses(service, secrets)
@@ -79,7 +69,8 @@ async def test_a_full_disk_costs_lines_of_the_log_alone(within: Callable[[str], 
         assert {200} == await statuses(service, secrets)
         await until(lambda: killed not in service.workers() and len(service.workers()) == 2, "another worker")
         assert {200} == await statuses(service, secrets)
-        assert 4 * TOKENS == await requests_counted(service)
+        async with ClientSession(service.url) as client:
+            assert 4 * TOKENS == await metric(client, "statcore_http_requests_total", route="/graphql")
 
         (inside / "filler").unlink()
         lines = (inside / "log").read_text().count("GET /graphql: 200")
@@ -91,6 +82,6 @@ async def test_a_full_disk_costs_lines_of_the_log_alone(within: Callable[[str], 
 
 async def test_the_service_starts_on_a_full_disk(within: Callable[[str], list[str]], tmp_path: Path) -> None:
     """It needs no file of its own."""
-    with serving_in(tmp_path, environment(**AWAY), "--workers", "2", within=within(FULL_DISK)) as service:
+    with serving_in(tmp_path, environment(**NO_STORES), "--workers", "2", within=within(FULL_DISK)) as service:
         assert {200} == await statuses(service, {"nobody": "none"})
         assert 0 == service.stop()

@@ -8,17 +8,13 @@ import resource
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Final
 
 import psutil
 import pytest
 from aiohttp import ClientSession
 from tests.e2e.program import environment
 from tests.support.polling import until
-from tests.support.service import serving, serving_in
-
-AWAY: Final = {"statistics_url": "valkey://127.0.0.1:9", "metrics_url": "http://127.0.0.1:9"}
-"""The settings of a store and a metric backend that do not answer."""
+from tests.support.service import NO_STORES, serving, serving_in
 
 
 def full_disk() -> int:
@@ -46,7 +42,7 @@ async def test_a_log_that_cannot_be_written_changes_no_answer_and_no_exit_code(
     """Queries are answered, and the service ends with 0 after SIGTERM."""
     stderr = log()
     try:
-        with serving_in(tmp_path, environment(**AWAY), "--workers", workers, stderr=stderr) as service:
+        with serving_in(tmp_path, environment(**NO_STORES), "--workers", workers, stderr=stderr) as service:
             assert [200] * 5 == [await answers(service.url) for _ in range(5)]
             assert 0 == service.stop()
     finally:
@@ -60,7 +56,7 @@ async def test_a_service_whose_standard_error_is_closed_prints_its_url_alone(
 ) -> None:
     """It is ready, answers, and ends with 0; its log goes nowhere."""
     within = ["sh", "-c", f'exec "$@" {closed}', "sh"]
-    with serving_in(tmp_path, environment(**AWAY), "--workers", workers, within=within) as service:
+    with serving_in(tmp_path, environment(**NO_STORES), "--workers", workers, within=within) as service:
         assert [200] * 5 == [await answers(service.url) for _ in range(5)]
         assert 0 == service.stop()
         assert service.process.stdout is not None
@@ -75,7 +71,7 @@ async def test_a_service_whose_standard_output_is_closed_serves(closed: str, wor
     log_file = tmp_path / "log"
     with log_file.open("w") as log:
         process = await asyncio.create_subprocess_exec(
-            "sh", "-c", f'exec "$@" {closed}', "sh", *service, env=environment(**AWAY), stderr=log
+            "sh", "-c", f'exec "$@" {closed}', "sh", *service, env=environment(**NO_STORES), stderr=log
         )
     try:
         await until(lambda: "serving http" in log_file.read_text(), "the service")
@@ -92,7 +88,7 @@ async def test_a_service_whose_standard_output_is_closed_serves(closed: str, wor
 
 async def test_a_log_has_no_traceback_of_the_time_in_which_it_was_full(tmp_path: Path) -> None:
     """Once there is room again, it goes on."""
-    with serving(tmp_path, **AWAY) as service:
+    with serving(tmp_path, **NO_STORES) as service:
         process = psutil.Process(service.process.pid)
         _, most = process.rlimit(resource.RLIMIT_FSIZE)
         process.rlimit(resource.RLIMIT_FSIZE, (len(service.log), most))

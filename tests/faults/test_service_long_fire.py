@@ -8,7 +8,7 @@ import os
 import random
 import resource
 import socket
-from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import ExitStack, closing, suppress
 from io import BytesIO
 from pathlib import Path
@@ -21,12 +21,12 @@ from aiohttp import ClientError, ClientSession
 from playwright.async_api import Browser, expect
 from tests.e2e.test_overview import looking
 from tests.faults.test_service_fire import HOSTILE
+from tests.support.planted_server import planted_server
 from tests.support.polling import until
 from tests.support.service import Service, serving
 from tests.support.two_projects import EVERYTHING, PROJECT, Part, fill, id_of, planted, value_of
 
-from statcore.testing.metrics.openmetrics import openmetrics_text
-from statcore.testing.servers import Server, plant_openmetrics, running_prometheus
+from statcore.testing.servers import Server
 from statcore_web import new_secret, secret_hash
 
 pytest_plugins = ["tests.support.browser_fixtures"]
@@ -40,17 +40,7 @@ QUERY: Final = {
 }
 SCOPES: Final[Mapping[str, Part]] = {"mine": PROJECT, "operator": EVERYTHING, "flood": EVERYTHING}
 
-
-@pytest.fixture
-def history(tmp_path: Path, require_program: Callable[..., str]) -> Iterator[Server]:
-    """A Prometheus with the series of two projects."""
-    for program in ("prometheus", "promtool"):
-        require_program(program)
-    folder = tmp_path / "prometheus"
-    folder.mkdir()
-    plant_openmetrics(folder, openmetrics_text(planted(EVERYTHING)))
-    with running_prometheus(folder, targets={}) as server:
-        yield server
+history = planted_server(lambda: planted(EVERYTHING))
 
 
 def write_tokens(path: Path, secrets: Mapping[str, str]) -> None:

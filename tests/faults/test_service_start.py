@@ -8,9 +8,8 @@ from typing import Final
 
 import pytest
 from tests.e2e.program import statcore
+from tests.support.service import NO_STORES
 
-AWAY: Final = {"statistics_url": "valkey://127.0.0.1:9", "metrics_url": "http://127.0.0.1:9"}
-"""The settings of a store and a metric backend that do not answer."""
 NO_TOML: Final = "no.toml"
 WRONG: Final = [
     ("--host", "no.such.host.invalid", "host"),
@@ -25,7 +24,7 @@ WRONG: Final = [
 
 def error_of(*arguments: str, **settings: str) -> str:
     """Return the one line of an error that ends the service at its start."""
-    ended = statcore("serve", *arguments, **{**AWAY, "port": "0", **settings})
+    ended = statcore("serve", *arguments, **{**NO_STORES, "port": "0", **settings})
     assert "" == ended.stdout
     assert ended.returncode in {1, 2}
     (line,) = ended.stderr.splitlines()

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import traceback
-from collections.abc import Awaitable, Callable
 from contextlib import aclosing
-from typing import Any, TypeAlias
+from typing import Any
 
 import msgpack
 import pytest
 from redis import Redis
+from tests.faults.fake_valkey import StartFake
 
 from statcore.errors import (
     InputError,
@@ -24,7 +24,6 @@ from statcore.model import MetricValue, ProblemKind
 from statcore.testing.servers import Server
 from statcore_valkey import ValkeyOptions, ValkeyStatistics, ValkeyStatisticsSink, commands
 
-StartFake: TypeAlias = Callable[..., Awaitable[str]]
 IDS = ["6f1b3c9e-0a52-4a57-9d3e-0c8f8f0e9b11", "6f1b3c9e-0a52-4a57-9d3e-0c8f8f0e9b12"]
 KERNEL, OTHER = IDS
 METRICS = {"mem": {"current": "1"}}
@@ -156,7 +155,7 @@ async def test_a_cluster_is_said_not_to_be_supported(fake_valkey: StartFake, ans
     ],
     ids=repr,
 )
-async def test_an_answer_that_cannot_be_parsed_is_an_error_of_ours(fake_valkey: Callable[..., Any], answer: bytes) -> None:
+async def test_an_answer_that_cannot_be_parsed_is_an_error_of_ours(fake_valkey: StartFake, answer: bytes) -> None:
     """Reads and writes raise errors of ours for any answer that the driver cannot parse."""
     url = await fake_valkey({command: [answer] for command in (b"MGET", b"SET", b"PING", b"DEL")})
     options = ValkeyOptions(timeout_s=0.5)
@@ -176,7 +175,7 @@ async def test_an_answer_that_cannot_be_parsed_is_an_error_of_ours(fake_valkey: 
 
 
 @pytest.mark.parametrize("answer", [b"*1\r\n$4\r\nnone\r\n", b":1\r\n", b"$-1\r\n"])
-async def test_a_type_that_is_no_type_is_a_protocol_error(fake_valkey: Callable[..., Any], answer: bytes) -> None:
+async def test_a_type_that_is_no_type_is_a_protocol_error(fake_valkey: StartFake, answer: bytes) -> None:
     """A list, a number or nothing in place of a type says nothing about the key."""
     url = await fake_valkey({b"MGET": [b"*1\r\n$-1\r\n"], b"EXISTS": [b":1\r\n"], b"TYPE": [answer]})
     async with aclosing(ValkeyStatistics.from_url(url)) as store:
@@ -184,7 +183,7 @@ async def test_a_type_that_is_no_type_is_a_protocol_error(fake_valkey: Callable[
             await store.fetch_kernel_statistics([KERNEL])
 
 
-async def test_a_type_that_is_not_text_costs_its_own_entry_alone(fake_valkey: Callable[..., Any]) -> None:
+async def test_a_type_that_is_not_text_costs_its_own_entry_alone(fake_valkey: StartFake) -> None:
     """That key is unavailable; the other key is read."""
     url = await fake_valkey(
         {b"MGET": [b"*2\r\n$-1\r\n$1\r\n\x80\r\n"], b"EXISTS": [b":1\r\n"], b"TYPE": [b"+\xff\xfehunter2\r\n"]}
@@ -272,9 +271,7 @@ async def test_a_deep_entry_can_be_printed(valkey: Server, levels: int, extensio
     ],
 )
 @pytest.mark.parametrize("command", [b"AUTH", b"SELECT", b"MGET"])
-async def test_no_word_of_a_repeated_command_leaves_the_store(
-    fake_valkey: Callable[..., Any], command: bytes, echo: bytes
-) -> None:
+async def test_no_word_of_a_repeated_command_leaves_the_store(fake_valkey: StartFake, command: bytes, echo: bytes) -> None:
     """The error and its traceback show no password, whatever the wording and the command."""
     url = (await fake_valkey({command: [echo]})).replace("://", "://reader:hunter2@")
     async with aclosing(ValkeyStatistics.from_url(url, options=ValkeyOptions(timeout_s=0.5))) as store:

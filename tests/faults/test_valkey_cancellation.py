@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Callable, Coroutine
 from contextlib import aclosing
 from typing import Any, TypeAlias
 from unittest.mock import AsyncMock
@@ -13,19 +13,14 @@ import msgpack
 import pytest
 from redis import Redis
 from redis.asyncio import Redis as AsyncRedis
-from tests.faults.proxy import TcpProxy
+from tests.faults.proxy import StartProxy, TcpProxy
+from tests.support.valkey_readers import metrics
 
 from statcore.model import MetricValue
 from statcore.testing.servers import Server
 from statcore_valkey import ValkeyOptions, ValkeyStatistics, ValkeyStatisticsSink
 
-StartProxy: TypeAlias = Callable[..., Awaitable[TcpProxy]]
 Call: TypeAlias = Callable[[ValkeyStatistics, list[str]], Coroutine[Any, Any, object]]
-
-
-def metrics(number: int) -> dict[str, dict[str, str]]:
-    """Return metrics with a number by which they are told apart."""
-    return {"mem": {"current": str(number)}}
 
 
 def plant(server: Server, count: int) -> list[str]:

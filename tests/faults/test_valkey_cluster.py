@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import AbstractAsyncContextManager, aclosing, asynccontextmanager, suppress
 from typing import Any, TypeAlias
 
@@ -11,7 +11,7 @@ import pytest
 from redis.asyncio import RedisCluster
 from redis.crc import key_slot
 from redis.exceptions import ResponseError
-from tests.faults.proxy import TcpProxy
+from tests.faults.proxy import StartProxy, TcpProxy
 from tests.support.cancelling import cancelled_after, expect_count
 from tests.support.polling import until
 from tests.support.valkey_nodes import ValkeyNode
@@ -31,7 +31,6 @@ from statcore.model import MetricValue, ProblemKind, StatisticsBatch
 from statcore.testing.servers import free_port
 from statcore_valkey import ValkeyOptions, ValkeyStatistics, ValkeyStatisticsSink, discovery
 
-StartProxy: TypeAlias = Callable[..., Awaitable[TcpProxy]]
 Harm: TypeAlias = Callable[[ValkeyNode], None]
 OPTIONS = ValkeyOptions(live_db=0)
 SOON = ValkeyOptions(live_db=0, timeout_s=0.5)

@@ -7,7 +7,7 @@ import os
 from collections.abc import Awaitable, Callable
 from contextlib import aclosing
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any
 from uuid import UUID, uuid4
 
 import msgpack
@@ -15,8 +15,10 @@ import pytest
 from redis import Redis
 from redis.asyncio import BlockingConnectionPool
 from redis.asyncio import Redis as AsyncRedis
-from tests.faults.proxy import TcpProxy
+from tests.faults.fake_valkey import StartFake
+from tests.faults.proxy import StartProxy
 from tests.support.polling import until
+from tests.support.valkey_readers import refusals
 
 from statcore.errors import StatcoreError, TimedOutError, UnavailableError
 from statcore.model import MetricValue
@@ -25,8 +27,6 @@ from statcore.testing.servers import Server, free_port, start_program
 from statcore_valkey import ValkeyOptions, ValkeyStatistics, ValkeyStatisticsSink, node
 from statcore_valkey.error_mapping import from_driver
 
-StartFake: TypeAlias = Callable[..., Awaitable[str]]
-StartProxy: TypeAlias = Callable[..., Awaitable[TcpProxy]]
 KERNEL = "6f1b3c9e-0a52-4a57-9d3e-0c8f8f0e9b11"
 METRICS = {"mem": {"current": "1"}}
 SOON = ValkeyOptions(timeout_s=0.3)
@@ -254,20 +254,14 @@ async def test_a_read_only_server_is_tried_again_until_it_takes_writes(start_val
     async with aclosing(ValkeyStatisticsSink.from_url(url, options=SOON)) as sink, asyncio.timeout(ENOUGH_S):
         with pytest.raises(UnavailableError, match="cannot answer now: You can't write against a read only replica"):
             await sink.store_kernel_statistics(entries)
-    async with aclosing(ValkeyStatisticsSink.from_url(url, options=PATIENT)) as sink:
-        call = asyncio.create_task(sink.store_kernel_statistics(entries))
-        with Redis(host="127.0.0.1", port=replica.port) as client:
-            while not client.info("errorstats").get("errorstat_READONLY"):  # noqa: ASYNC110 - it tells nobody
-                await asyncio.sleep(0)
+    with Redis(host="127.0.0.1", port=replica.port) as client:
+        refused = refusals(client, "READONLY")
+        async with aclosing(ValkeyStatisticsSink.from_url(url, options=PATIENT)) as sink:
+            call = asyncio.create_task(sink.store_kernel_statistics(entries))
+            await until(lambda: refused < refusals(client, "READONLY"), "a refused write of the second writer")
             client.replicaof("NO", "ONE")
             await call
             assert client.exists(KERNEL)
-
-
-def refused_while_loading(client: Redis) -> int:
-    """Return how many commands a server has refused because it is loading."""
-    count: int = client.info("errorstats")["errorstat_LOADING"]["count"]
-    return count
 
 
 async def test_a_server_that_loads_its_data_is_tried_again(
@@ -301,9 +295,9 @@ async def test_a_server_that_loads_its_data_is_tried_again(
             with pytest.raises(UnavailableError, match=r"cannot answer now: .* is loading the dataset in memory"):
                 await hurried.fetch_kernel_statistics([KERNEL])
             with Redis(host="127.0.0.1", port=port) as client:
-                refused = refused_while_loading(client)
+                refused = refusals(client, "LOADING")
                 call = asyncio.create_task(patient.fetch_kernel_statistics([KERNEL]))
-                await until(lambda: refused < refused_while_loading(client), "a refused attempt")
+                await until(lambda: refused < refusals(client, "LOADING"), "a refused attempt")
                 client.config_set("key-load-delay", 0)
             assert [METRICS] == list(await call)
     finally:

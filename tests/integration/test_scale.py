@@ -13,10 +13,10 @@ import scale_valkey
 from prometheus_client.parser import text_string_to_metric_families
 from scale_prometheus import STEP_S, kernel_series, serve_pages
 from server_process import running_server
+from tests.support.environments import ROOT
 from workload import kernel_ids
 
 KERNELS = 20
-ROOT = Path(__file__).parent.parent.parent
 
 
 @pytest.mark.parametrize("running", [scale_valkey.one_server, scale_valkey.cluster])

@@ -14,11 +14,11 @@ from typing import Final
 
 import click
 import pytest
+from tests.support.environments import ROOT
 
 from statcore_cli.app import cli
 from statcore_cli.serve_settings import ServeSettings
 
-ROOT: Final = Path(__file__).parent.parent.parent
 UNIT: Final = ROOT / "deploy" / "statcore.service"
 CONTAINER: Final = ROOT / "deploy" / "Containerfile"
 

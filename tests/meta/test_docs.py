@@ -10,8 +10,8 @@ from functools import cache
 from pathlib import Path
 
 import pytest
+from tests.support.environments import ROOT
 
-ROOT = Path(__file__).parent.parent.parent
 DOCUMENTS = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").glob("**/*.md"), *(ROOT / "examples").glob("**/*.md")])
 WRITTEN = {"statcore_rack"}  # what a reader is told to write, and imports then
 _FENCE = re.compile(r"^```python\n(.*?)^```", re.MULTILINE | re.DOTALL)

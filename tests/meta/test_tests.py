@@ -7,11 +7,10 @@ import signal
 import subprocess
 import sys
 from functools import cache
-from pathlib import Path
 
 import pytest
+from tests.support.environments import ROOT
 
-ROOT = Path(__file__).parent.parent.parent
 TESTS = (ROOT / "tests", *ROOT.glob("plugins/*/tests"))
 ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 PROVES = ("assert", "raises", "check", "expect", "fail", "verify")

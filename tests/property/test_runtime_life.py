@@ -34,10 +34,12 @@ OURS: Final[tuple[Way, ...]] = (*WELL, "hang", "unavailable")
 OPENINGS: Final[tuple[Way, ...]] = (*OURS, "foreign", "exit", "nothing", "bare", "odd", "not async")
 CLOSINGS: Final[tuple[Way, ...]] = (*OURS, "foreign", "exit")
 ANSWERS: Final[tuple[Way, ...]] = (*OURS, "foreign", "exit", "nothing")
+_HANGS_S: Final = 1.0
+"""How long a plugin hangs; the others have a quarter of it to load, on a busy machine as well."""
 FAULTS: Final = {
     "import": "import nothing_of_this_name",
     "exit": "raise SystemExit(3)",
-    "hang": "import threading; threading.Event().wait(0.5)",
+    "hang": f"import threading; threading.Event().wait({_HANGS_S})",
     "old": "STATCORE_PLUGIN_API = 0",
     "no hook": "STATCORE_PLUGIN_API = 1",
     "raise": plugin_source("life").replace("    return [Metric", "    1 / 0\n    return [Metric"),
@@ -122,7 +124,7 @@ class RuntimeLife(RuleBasedStateMachine):
         disabled = plugins if fault == "disabled" else ()
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(sys, "path", self.paths)
-            self.registry = PluginRegistry.discover(disabled=disabled, timeout_s=0.05 if fault == "hang" else 60)
+            self.registry = PluginRegistry.discover(disabled=disabled, timeout_s=_HANGS_S / 4 if fault == "hang" else 60)
         refusals = {"none": None, "gone": InputError, "disabled": InputError}
         self.refusal = refusals.get(fault, PluginError)
 

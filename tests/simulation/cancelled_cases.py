@@ -20,6 +20,8 @@ from statcore.testing.simulation.cancellation import Cancelled, cancel_at_moment
 
 Call: TypeAlias = Callable[[Any], Awaitable[object]]
 """A call of a client."""
+Calls: TypeAlias = Mapping[str, Sequence[Call]]
+"""By the name of a coroutine, calls of it with different answers."""
 Opening: TypeAlias = Callable[[Simulation, int], AbstractAsyncContextManager[Ports]]
 """Starts servers, and opens and closes ports that read from them over so many connections to each at most."""
 _PIECE_BYTES = 64
@@ -44,7 +46,7 @@ class Subject:
     home: type | ModuleType
     ports: Opening
     of: Callable[[Ports], Any] = lambda ports: ports
-    calls: Mapping[str, Sequence[Call]]
+    calls: Calls
     leaves_tasks: Literal["never", "new", "always"] = "never"
     is_client: bool = False
     note: str = ""

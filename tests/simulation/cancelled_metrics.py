@@ -6,8 +6,8 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
 
-from tests.simulation.cancelled_cases import Call, Subject
-from tests.simulation.cancelled_statistics import CONTRIBUTOR, LIFE, SCOPE, Calls, facts, some
+from tests.simulation.cancelled_cases import Call, Calls, Subject
+from tests.simulation.cancelled_statistics import CONTRIBUTOR, LIFE, SCOPE, facts, some
 from tests.simulation.cancelled_world import NOW, RANGE, on_hosts_clients, on_memory, on_pair, on_servers, querier
 from tests.support.scoped_world import KERNELS, PRESETS, START
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Awaitable, Sequence
 from typing import Any
 
-from tests.simulation.cancelled_cases import Call, Subject
-from tests.simulation.cancelled_statistics import AGENT_SCOPE, ENDPOINT_IDS, KERNEL_IDS, SCOPE, Calls, of_parts
+from tests.simulation.cancelled_cases import Calls, Subject
+from tests.simulation.cancelled_statistics import AGENT_SCOPE, ENDPOINT_IDS, KERNEL_IDS, SCOPE, of_parts
 from tests.simulation.cancelled_world import NOW, Ports, on_memory, on_servers, querier
 from tests.support.scoped_world import AGENTS, PRESETS, SESSION_IDS
 
@@ -29,13 +29,13 @@ from statcore.services import ObjectListing, SeriesInventory, health
 from statcore.statistics import StatisticsStatefulSource
 from statcore_memory import MemoryInventory
 
-FIND: dict[str, Sequence[Call]] = {
+FIND: Calls = {
     "find_sessions": of_parts("find_sessions", SESSION_IDS),
     "find_kernels": of_parts("find_kernels", KERNEL_IDS),
     "find_endpoints": of_parts("find_endpoints", ENDPOINT_IDS),
     "find_agents": of_parts("find_agents", AGENTS),
 }
-LIST: dict[str, Sequence[Call]] = {
+LIST: Calls = {
     "list_sessions": [lambda inventory: inventory.list_sessions(), lambda inventory: inventory.list_sessions(limit=2)],
     "list_kernels": [lambda inventory: inventory.list_kernels(), lambda inventory: inventory.list_kernels(limit=3)],
     "list_endpoints": [lambda inventory: inventory.list_endpoints(), lambda inventory: inventory.list_endpoints(limit=1)],
@@ -43,7 +43,7 @@ LIST: dict[str, Sequence[Call]] = {
 }
 
 
-WITHOUT_ENDPOINTS: Calls = {name: calls for name, calls in (FIND | LIST).items() if "endpoints" not in name}
+WITHOUT_ENDPOINTS: Calls = {name: calls for name, calls in {**FIND, **LIST}.items() if "endpoints" not in name}
 
 
 async def refused(call: Awaitable[object]) -> object:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from functools import partial
-from typing import Any, TypeAlias
+from typing import Any
 
 import attrs
-from tests.simulation.cancelled_cases import Call, Opening, Subject
+from tests.simulation.cancelled_cases import Call, Calls, Opening, Subject
 from tests.simulation.cancelled_world import Ports, on_cluster, on_hosts_clients, on_memory, on_sentinels, on_servers
 from tests.support.scoped_world import AGENTS, ENDPOINTS, KERNELS, SESSION_IDS, VALUES
 
@@ -24,8 +24,6 @@ from statcore.statistics import ClientStatistics, SessionStatistics, StatisticsR
 from statcore_memory import MemoryStatistics
 from statcore_valkey import Address, Discovery, Keyspace, ValkeyStatistics, ValkeyStatisticsSink
 from statcore_valkey.commands import ReadValues
-
-Calls: TypeAlias = Mapping[str, Sequence[Call]]
 
 KERNEL_IDS = [kernel.kernel_id for kernel in KERNELS]
 ENDPOINT_IDS = [endpoint.endpoint_id for endpoint in ENDPOINTS]

@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterator, Sequence
-from typing import Any, Final, TypeAlias
+from collections.abc import Awaitable, Iterator, Sequence
+from typing import Any, Final
 
 import attrs
-from tests.simulation.topology_harms import HARMS
+from tests.simulation.topology_harms import HARMS, End, nothing
 from tests.simulation.topology_scenario import KEYS, Harm, TopologyScenario, chosen, is_sound
 
 from statcore.testing.simulation import Simulation, simulate
 from statcore.testing.simulation.valkey import Session
 from statcore.testing.simulation.valkey_cluster import ClusterNode, SimulatedCluster, key_slot
 
-End: TypeAlias = Callable[[], object]
 _SLOTS: Final = {key.encode(): key_slot(key.encode()) for key in KEYS}
 
 
@@ -23,14 +22,14 @@ def _take_over(run: ClusterScenario) -> End:
     replicas = [node for node in run.cluster.nodes if node.is_linked and node.is_up and node.side == 0]
     if replicas:
         run.simulation.random.choice(replicas).take_over()
-    return _nothing
+    return nothing
 
 
 def _new_address(run: ClusterScenario) -> End:
     """Start a node again on another host."""
     node = run.simulation.random.choice(run.cluster.nodes)
     node.move(f"{node.name}b")
-    return _nothing
+    return nothing
 
 
 def _swapped_addresses(run: ClusterScenario) -> End:
@@ -42,7 +41,7 @@ def _swapped_addresses(run: ClusterScenario) -> End:
             node.crash()
     first.move(names[1])
     second.move(names[0])
-    return _nothing
+    return nothing
 
 
 def _old_map(run: ClusterScenario) -> End:

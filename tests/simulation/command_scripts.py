@@ -13,7 +13,7 @@ Step: TypeAlias = "tuple[str, Sequence[str]]"
 
 
 async def replies(places: Mapping[str, Place], script: Sequence[Step]) -> list[Any]:
-    """Return the reply to each command; errors and lines are text with their first character.
+    """Return the reply to each command: bytes, a list or a number; other replies are text with their first character.
 
     Args:
         places: where each server listens, by its name.

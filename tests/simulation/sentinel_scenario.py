@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any, Final, TypeAlias
+from typing import Any, Final
 
 import attrs
-from tests.simulation.topology_harms import HARMS
+from tests.simulation.topology_harms import HARMS, End, nothing
 from tests.simulation.topology_scenario import KEYS, Harm, TopologyScenario, chosen, is_sound
 
 from statcore.testing.simulation import Simulation, simulate
@@ -15,7 +15,6 @@ from statcore.testing.simulation.resp import Failure, Raw, Reply, Words
 from statcore.testing.simulation.valkey_replication import Peer, ReplicatedValkey
 from statcore.testing.simulation.valkey_sentinels import SimulatedSentinel, SimulatedSentinels
 
-End: TypeAlias = Callable[[], object]
 _BELIEVED_S: Final = 12.0
 """How long a primary is read that was replaced but does not know it: clients ask the sentinels every ten seconds."""
 
@@ -99,7 +98,7 @@ def _fail_over(run: SentinelScenario) -> End:
     leader = run.simulation.random.choice(run.sentinels.sentinels)
     if leader.is_reachable and leader.side == 0:
         run.sentinels.fail_over(leader)
-    return _nothing
+    return nothing
 
 
 def _forgotten_role(run: SentinelScenario) -> End:
@@ -108,7 +107,7 @@ def _forgotten_role(run: SentinelScenario) -> End:
     server.crash()
     server.follow(None)
     server.restart(with_data=run.simulation.random.random() < 0.5)
-    return _nothing
+    return nothing
 
 
 def _wrong_role(run: SentinelScenario) -> End:
@@ -202,10 +201,6 @@ def _lying(run: SentinelScenario, sentinel: SimulatedSentinel, lie: Callable[[Wo
     sentinel.tamper = lambda words, reply, _: lie(words, reply) if words[0].upper() == b"SENTINEL" else reply
     run.last_fail_over_s = run.now_s()
     return end
-
-
-def _nothing() -> None:
-    """Do nothing."""
 
 
 SENTINEL_HARMS: Final = [

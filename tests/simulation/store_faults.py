@@ -135,13 +135,8 @@ def _loading(server: WatchedValkey, _: Random) -> End:
 
 
 def _busy(server: WatchedValkey, random: Random) -> End:
-    texts = [
-        "BUSY Valkey is busy running a script.",
-        "MASTERDOWN Link with MASTER is down",
-        "MISCONF disk",
-        "OOM no memory",
-    ]
-    return _with(server, tamper=_answers(Failure(random.choice(texts[:2]))))
+    texts = ["BUSY Valkey is busy running a script.", "MASTERDOWN Link with MASTER is down"]
+    return _with(server, tamper=_answers(Failure(random.choice(texts))))
 
 
 def _denied(server: WatchedValkey, _: Random) -> End:

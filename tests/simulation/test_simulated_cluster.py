@@ -1,4 +1,4 @@
-"""The simulated cluster answers as a real one, and the store answers right while it is harmed."""
+"""The simulated cluster answers as a real one: healthy, while a slot moves, and without a majority."""
 
 from __future__ import annotations
 

@@ -128,13 +128,12 @@ def _comparable(answer: tuple[int, str, bytes]) -> Any:
     if "goVersion" in document.get("data", ()):
         return status, content_type, {"version", "revision", "goVersion"} <= document["data"].keys()
     if document["status"] == "error":
-        own_words = 'invalid parameter "query"', 'invalid parameter "match[]"', 'invalid parameter "time"'
         text = document["error"] if document["errorType"] == "bad_data" else ""
         return (
             status,
             content_type,
             document["errorType"],
-            next((word for word in own_words if text.startswith(word)), text),
+            next((words for words in OWN_WORDS if text.startswith(words)), text),
         )
     if isinstance(document["data"], dict) and document["data"]["resultType"] == "vector":
         document["data"]["result"].sort(key=str)

@@ -1,4 +1,4 @@
-"""The simulated sentinels answer as real ones, and the store answers right while they and their servers are harmed."""
+"""The simulated sentinels answer as real ones, and the store answers right in some rare orders of events."""
 
 from __future__ import annotations
 
@@ -31,7 +31,9 @@ def _simulated(script: Sequence[Step], *, fails_over: bool = False) -> list[Any]
             await asyncio.sleep(_SETTLED_S)
             replica = next(server for server in topology.servers if server.primary is not None)
             places = {"primary": topology.primary.address, "replica": replica.address}
-            names = {name.encode(): "host" for name, _ in (*places.values(), *(one.address for one in topology.servers))}
+            names = {
+                name.encode(): "host" for name, _ in (*places.values(), *(server.address for server in topology.servers))
+            }
             names |= {b"6379": "port"}
             return [
                 plain(answer, names) for answer in await replies({"sentinel": ("sentinel-1", 26_379), **places}, script)

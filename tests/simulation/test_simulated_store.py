@@ -3,22 +3,18 @@
 from __future__ import annotations
 
 import asyncio
-import os
-import subprocess
-import sys
 from functools import partial
-from pathlib import Path
 
 import pytest
 from tests.simulation.planting import STORE_PLANTS, Plant, is_found
 from tests.simulation.seeds import for_seeds
 from tests.simulation.store_scenario import run_store
+from tests.simulation.traces import traced
 
 from statcore.errors import ClosedError
-from statcore.testing.simulation import TRACE, Simulation, simulate
+from statcore.testing.simulation import Simulation, simulate
 from statcore_valkey import ValkeyStatistics
 
-ROOT = Path(__file__).parent.parent.parent
 _GATE = 50
 _SEEDS_TO_FIND = 100
 
@@ -66,17 +62,6 @@ def test_a_planted_fault_is_found(plant: Plant, monkeypatch: pytest.MonkeyPatch)
 def test_a_seed_is_one_run_in_every_process(seed: int) -> None:
     """Every event has the same time in processes whose hashes of text differ."""
     program = f"from tests.simulation.store_scenario import run_store; print(run_store({seed}))"
-    traces = [
-        subprocess.run(
-            [sys.executable, "-c", program],
-            env={**os.environ, "PYTHONHASHSEED": hash_seed, TRACE: "1"},
-            cwd=ROOT,
-            capture_output=True,
-            text=True,
-            check=True,
-        )
-        for hash_seed in ("1", "2")
-    ]
-    first, second = ([*trace.stderr.splitlines(), trace.stdout] for trace in traces)
+    first, second = (traced(program, hash_seed=hash_seed) for hash_seed in (1, 2))
     assert len(first) > 1_000
     assert first == second

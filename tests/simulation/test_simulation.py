@@ -36,10 +36,10 @@ def test_bytes_arrive_and_time_passes_at_once() -> None:
         await asyncio.start_server(_echo, "store", 7)
         simulation.network.host("store").path.latency_s = (50.0, 50.0)
         start_s = asyncio.get_running_loop().time()
-        assert await _ask(b"how much?") == b"how much?"
+        assert b"how much?" == await _ask(b"how much?")
         return asyncio.get_running_loop().time() - start_s
 
-    assert simulate(scenario, seed=1) == 150.0
+    assert 150.0 == simulate(scenario, seed=1)
 
 
 def test_a_seed_is_one_run() -> None:
@@ -71,7 +71,7 @@ def test_a_cut_host_answers_when_it_is_healed() -> None:
         await asyncio.sleep(3_600)
         assert not asking.done()
         host.heal()
-        assert await asking == b"still there?"
+        assert b"still there?" == await asking
 
     simulate(scenario, seed=1)
 
@@ -189,7 +189,7 @@ def test_a_writer_waits_for_a_slow_reader() -> None:
         assert 0 < len(poured) < 100
         assert 1_000_000 == len(await reader.read())
         writer.close()
-        assert simulation.network.host("store").connections() == []
+        assert [] == simulation.network.host("store").connections()
 
     poured: list[int] = []
     simulate(scenario, seed=1)

@@ -10,6 +10,7 @@ from tests.simulation.topology_scenario import Harm, TopologyScenario
 from statcore.testing.simulation.valkey_replication import Peer, ReplicatedValkey
 
 End: TypeAlias = Callable[[], object]
+"""What ends a harm."""
 
 
 def _server(run: TopologyScenario) -> Peer:
@@ -30,7 +31,7 @@ def _crash(run: TopologyScenario) -> End:
 
 def _restart_at_once(run: TopologyScenario) -> End:
     _server(run).restart(with_data=run.simulation.random.random() < 0.5)
-    return _nothing
+    return nothing
 
 
 def _hang(run: TopologyScenario) -> End:
@@ -72,7 +73,7 @@ def _trickle(run: TopologyScenario) -> End:
 def _cuts_connections(run: TopologyScenario) -> End:
     for end in _server(run).host.connections():
         end.abort()
-    return _nothing
+    return nothing
 
 
 def _slow_process(run: TopologyScenario) -> End:
@@ -127,7 +128,7 @@ def _with_path(server: Peer, **values: Any) -> End:
     return lambda: change(before)
 
 
-def _nothing() -> None:
+def nothing() -> None:
     """Do nothing."""
 
 

@@ -5,12 +5,10 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from pathlib import Path
-from typing import Final
+
+from tests.support.environments import ROOT
 
 from statcore.testing.simulation import TRACE
-
-_ROOT: Final = Path(__file__).parent.parent.parent
 
 
 def traced(program: str, *, hash_seed: int) -> list[str]:
@@ -18,7 +16,7 @@ def traced(program: str, *, hash_seed: int) -> list[str]:
     done = subprocess.run(
         [sys.executable, "-c", program],
         env={**os.environ, "PYTHONHASHSEED": str(hash_seed), TRACE: "1"},
-        cwd=_ROOT,
+        cwd=ROOT,
         capture_output=True,
         text=True,
         check=True,

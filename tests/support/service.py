@@ -13,8 +13,11 @@ from urllib.parse import urlsplit
 
 import attrs
 import psutil
+from aiohttp import ClientSession
 from tests.e2e.program import environment
 
+NO_STORES: Final = {"statistics_url": "valkey://127.0.0.1:9", "metrics_url": "http://127.0.0.1:9"}
+"""The settings of a store and a metric backend that do not answer, for tests that need neither."""
 PATIENCE_S: Final = 60.0
 """Many times what a start or an end takes, so that a slow machine fails no test."""
 
@@ -53,6 +56,16 @@ def _is_worker(child: psutil.Process) -> bool:
         return any("spawn_main" in word for word in child.cmdline())
     except psutil.NoSuchProcess:  # it has ended
         return False
+
+
+async def metric(client: ClientSession, name: str, **labels: str) -> float:
+    """Return the sum of the samples of a metric that have these labels."""
+    async with client.get("/metrics") as response:
+        lines = (await response.text()).splitlines()
+    having = [f'{label}="{value}"' for label, value in labels.items()]
+    return sum(
+        float(line.rsplit(" ", 1)[1]) for line in lines if line.startswith(name) and all(map(line.__contains__, having))
+    )
 
 
 @contextmanager

@@ -1,9 +1,10 @@
-"""A TCP server of a test, which ends with all of its connections, and where other processes listen."""
+"""A TCP server of a test, which ends with all of its connections; resets; and where other processes listen."""
 
 from __future__ import annotations
 
 import asyncio
 import socket
+import struct
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
 from ssl import SSLContext
@@ -13,6 +14,7 @@ import psutil
 
 _TURNS_TO_BEGIN: Final = 10
 """In so many turns of the event loop, a connection that was accepted before has its task."""
+_RESET_ON_CLOSE: Final = struct.pack("ii", 1, 0)  # linger, for no time: the peer sees RST instead of an end
 Handler: TypeAlias = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 
 
@@ -45,6 +47,13 @@ async def listening(handle: Handler, *, port: int = 0, ssl: SSLContext | None = 
             writer.transport.abort()  # bytes that the peer does not read would keep a closed connection open
         await asyncio.sleep(0)
         await server.wait_closed()
+
+
+def reset(writer: asyncio.StreamWriter) -> None:
+    """Reset a connection, unless it is closing already."""
+    if not writer.transport.is_closing():  # otherwise its socket may be closed
+        writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET_ON_CLOSE)
+        writer.transport.abort()
 
 
 def has_ipv6() -> bool:

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import socket
-import struct
 import threading
 import weakref
 from collections import defaultdict
@@ -13,7 +11,7 @@ from contextlib import AsyncExitStack, contextmanager
 from typing import Any, Final, TypeVar
 
 import attrs
-from tests.support.tcp import listening
+from tests.support.tcp import listening, reset
 
 from statcore.testing.servers import LOOPBACK
 
@@ -23,7 +21,6 @@ _PIECE: Final = 65_536
 _TRICKLED_PIECE: Final = 64
 _TRICKLE_S: Final = 0.001
 """The pause after each piece of a trickled answer."""
-_RESET_ON_CLOSE: Final = struct.pack("ii", 1, 0)  # linger, for no time: the peer sees RST instead of an end
 
 
 @attrs.define(eq=False)
@@ -95,11 +92,7 @@ class Network:
 
         async def cut() -> None:
             for writer in [*self._clients[owner]]:
-                if writer.transport.is_closing():  # its socket may be closed already
-                    continue
-                connection = writer.get_extra_info("socket")
-                connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET_ON_CLOSE)
-                writer.transport.abort()
+                reset(writer)
 
         self._run(cut())
 

@@ -12,6 +12,7 @@ from uuid import uuid4
 
 import attrs
 import msgpack
+from redis import Redis
 
 from statcore.errors import StatcoreError
 from statcore.model import ProblemKind
@@ -36,6 +37,12 @@ def numbered(ids: Iterable[str]) -> dict[str, int]:
 def payloads(count: int) -> dict[str, bytes]:
     """Return what an agent writes for `count` kernels, by new ids; the first kernel has the number 0."""
     return {str(uuid4()): msgpack.packb(metrics(number)) for number in range(count)}
+
+
+def refusals(admin: Redis, code: str) -> int:
+    """Return how often a server has answered with an error of a code, such as LOADING."""
+    found: dict[str, int] = admin.info("errorstats").get(f"errorstat_{code}", {"count": 0})
+    return found["count"]
 
 
 @attrs.define(kw_only=True, eq=False)

@@ -23,6 +23,8 @@ _CHANGE_S: Final = 60.0
 """How long a fail-over, or another change that the servers make by themselves, may take on a busy machine."""
 _LOG_LINES: Final = 12
 """How many lines of each server's log tell why a change did not come."""
+_DOWN_AFTER_MS: Final = 1_000
+"""How long a primary is silent before sentinels begin to replace it."""
 _MANUAL_S: Final = 6.0
 """After how long a replica is told again to take over; a server gives up after five seconds."""
 _SLOTS_AT_ONCE: Final = 50
@@ -353,7 +355,6 @@ def running_sentinels(
     *,
     replicas: int = 2,
     sentinels: int = 3,
-    down_after_ms: int = 1_000,
     security: Security = OPEN,
     proxied: bool = False,
 ) -> Generator[ValkeySentinels]:
@@ -363,7 +364,6 @@ def running_sentinels(
         folder: where their files are made.
         replicas: how many replicas the primary has.
         sentinels: how many sentinels there are; the majority decides.
-        down_after_ms: how long the primary is silent before they begin to replace it.
         security: how to connect, to servers and to sentinels.
         proxied: whether there are proxies in front of all of them, so that they can be isolated.
     """
@@ -382,8 +382,8 @@ def running_sentinels(
         _wait(lambda: all(map(_is_synced, servers)), "replicas with the data", servers)
         watch = [
             ("sentinel", f"monitor {MASTER} {LOOPBACK} {primary.announced_port} {sentinels // 2 + 1}"),
-            ("sentinel", f"down-after-milliseconds {MASTER} {down_after_ms}"),
-            ("sentinel", f"failover-timeout {MASTER} {3 * down_after_ms}"),
+            ("sentinel", f"down-after-milliseconds {MASTER} {_DOWN_AFTER_MS}"),
+            ("sentinel", f"failover-timeout {MASTER} {3 * _DOWN_AFTER_MS}"),
         ]
         if security.users:
             watch += [

@@ -7,7 +7,7 @@ import select
 import signal
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, suppress
 from pathlib import Path
 
@@ -26,6 +26,7 @@ from statcore.testing.servers import (
     running_prometheus,
     running_valkey,
     running_victoriametrics,
+    start_program,
 )
 
 ANSWERS_PING = """
@@ -127,13 +128,19 @@ def test_a_program_that_never_answers_is_ended(
     program: Callable[[str, str], None], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The wait is bounded, and nothing is left running."""
-    monkeypatch.setattr(servers, "_START_S", 0.5)
-    program("valkey-server", "import os, time; print(os.getpid(), flush=True); time.sleep(60)")
+    started: list[subprocess.Popen[bytes]] = []
+
+    def start(command: Sequence[str], log: Path) -> subprocess.Popen[bytes]:
+        started.append(start_program(command, log))
+        return started[-1]
+
+    monkeypatch.setattr(servers, "start_program", start)
+    monkeypatch.setattr(servers, "_START_S", 0.2)
+    program("valkey-server", "import time; time.sleep(60)")
     with pytest.raises(UnavailableError, match="valkey-server did not start"), running_valkey(tmp_path):
         pytest.fail("started nothing")
-    pids = (tmp_path / "valkey.log").read_text().split()
-    assert 3 == len(pids)
-    assert [] == [pid for pid in pids if is_running(int(pid))]
+    assert 3 == len(started)
+    assert [] == [process.pid for process in started if process.poll() is None]
 
 
 def test_an_interrupt_while_waiting_ends_the_program(

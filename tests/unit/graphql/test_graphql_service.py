@@ -7,24 +7,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.support.graphql_host import Host, inventory_of, kernel_id
+from tests.support.graphql_host import ADDRESS, Host, Unreachable, inventory_of, kernel_id
 
-from statcore.errors import UnavailableError
 from statcore.model import MatrixResult, Problem, ProblemKind
 from statcore.promql import MAX_POINTS
 from statcore.scopes import ConfinedMetrics, Scope
 from statcore_memory import MemoryMetrics, MemoryStatistics
 
-ADDRESS = "10.9.8.7:9090"
 SCOPE = Scope.of(project_id="6f1b3c9e-0a52-4a57-9d3e-0c8f8f0e9b11")
-
-
-class Unreachable(MemoryMetrics):
-    """A backend that does not answer."""
-
-    async def ping(self) -> None:
-        """Fail."""
-        raise UnavailableError(f"{ADDRESS} refused the connection", service=ADDRESS)
 
 
 @pytest.mark.parametrize("confined", [False, True])

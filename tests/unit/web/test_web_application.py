@@ -12,27 +12,18 @@ import pytest
 import strawberry
 from aiohttp import web
 from aiohttp.test_utils import TestClient, TestServer
-from tests.support.graphql_host import inventory_of
+from tests.support.graphql_host import ADDRESS, Unreachable, inventory_of
 from tests.support.polling import until
 from tests.support.web_host import SESSIONS, TokenFile, codes, get, post, runtime_of, serving
 
-from statcore.errors import InputError, UnavailableError
+from statcore.errors import InputError
 from statcore.plugins import PluginRegistry
 from statcore.ports import InventoryPort
 from statcore_graphql.schema import Query
-from statcore_memory import MemoryMetrics, MemoryStatistics
+from statcore_memory import MemoryStatistics
 from statcore_web import Limits, Tokens, application, attach
 
-ADDRESS = "10.9.8.7:9090"
 QUERY = "{ schema_version }"
-
-
-class Unreachable(MemoryMetrics):
-    """A backend that does not answer."""
-
-    async def ping(self) -> None:
-        """Fail."""
-        raise UnavailableError(f"{ADDRESS} refused the connection", service=ADDRESS)
 
 
 async def test_without_tokens_every_caller_sees_everything() -> None:

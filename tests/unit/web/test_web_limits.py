@@ -71,7 +71,7 @@ STATUSES = {"body_bytes": 413, "response_bytes": 413, "depth": 400, "aliases": 4
 
 
 def test_every_limit_has_a_test() -> None:
-    """The three limits of time and of running requests have their own below."""
+    """The limits of time and of running requests have tests of their own below."""
     names = {field.name for field in attrs.fields(Limits)}
     assert names == {*EXCEEDING, "concurrent_requests", "request_s"}
 

@@ -12,7 +12,6 @@ from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import closing
 from math import isnan
 from multiprocessing.connection import Connection
-from pathlib import Path
 from typing import Final
 
 import pytest
@@ -20,6 +19,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from prometheus_client import enable_created_metrics, values
 from prometheus_client.parser import text_string_to_metric_families
+from tests.support.environments import ROOT
 
 from statcore.errors import UnavailableError
 from statcore_web import shared_metrics, shared_numbers
@@ -27,7 +27,6 @@ from statcore_web.observation import Observation
 from statcore_web.shared_metrics import SharedMetrics
 from statcore_web.shared_numbers import SharedNumbers
 
-ROOT: Final = Path(__file__).parents[3]
 CALLER: Final = "ci"
 
 

@@ -9,15 +9,12 @@ import signal
 import sys
 from collections.abc import Callable
 from multiprocessing.context import SpawnProcess
-from pathlib import Path
-from typing import Final
 
 import pytest
+from tests.support.environments import ROOT
 
 from statcore_web.process import listen
 from statcore_web.workers import Worker, serve_with_workers
-
-ROOT: Final = Path(__file__).parents[3]
 
 
 def wait_for_signal(worker: Worker) -> None:

@@ -77,7 +77,6 @@ class ClusterNode(ReplicatedValkey):
     Args:
         number: the number of the node, which makes its id.
         timeout_s: how long another node is silent before it counts as away.
-        needs_all_slots: whether no key is answered while any slot has no owner.
 
     Attributes:
         members: what it knows of each node, itself among them.
@@ -88,7 +87,6 @@ class ClusterNode(ReplicatedValkey):
 
     number: int = attrs.field(kw_only=True)
     timeout_s: float = attrs.field(default=2.0, kw_only=True)
-    needs_all_slots: bool = attrs.field(default=False, kw_only=True)
     members: dict[int, Member] = attrs.field(init=False, factory=dict[int, "Member"], repr=False)
     migrating: dict[int, ClusterNode] = attrs.field(init=False, factory=dict[int, "ClusterNode"], repr=False)
     importing: dict[int, ClusterNode] = attrs.field(init=False, factory=dict[int, "ClusterNode"], repr=False)
@@ -328,8 +326,7 @@ class ClusterNode(ReplicatedValkey):
 
     def _decide(self, now_s: float, heard: Sequence[Member], owners: Sequence[Member]) -> None:
         """Answer while more than half of the primaries are heard, and some time after a start or a time alone."""
-        covered = sum(member.slots for member in owners if not member.has_failed)
-        may = 2 * len(heard) > len(owners) and (covered == _ALL or not self.needs_all_slots)
+        may = 2 * len(heard) > len(owners)
         if not may:
             self._minority_s = now_s
         elif not self.is_up and self.primary is None:

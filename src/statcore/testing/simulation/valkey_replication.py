@@ -19,7 +19,6 @@ OnChange: TypeAlias = Callable[["bytes | None"], object]
 
 _LOADING_SHARE: Final = 0.5
 _LONGEST_LOADING_S: Final = 0.2
-_LINK_DOWN: Final = Failure("MASTERDOWN Link with MASTER is down and replica-serve-stale-data is set to 'no'.")
 
 
 @attrs.define(eq=False)
@@ -67,7 +66,6 @@ class ReplicatedValkey(Peer):
         lag_s: the shortest and the longest time until a replica has a write.
         sync_s: the shortest and the longest time until a replica has all data.
         is_withholding: whether it sends no data to new replicas.
-        serves_stale: whether a replica answers without a link to its primary.
     """
 
     random: Random = attrs.field(kw_only=True)
@@ -80,7 +78,6 @@ class ReplicatedValkey(Peer):
     lag_s: tuple[float, float] = attrs.field(init=False, default=(0.0005, 0.005))
     sync_s: tuple[float, float] = attrs.field(init=False, default=(0.05, 0.5))
     is_withholding: bool = attrs.field(init=False, default=False)
-    serves_stale: bool = attrs.field(init=False, default=True)
     _link: int = attrs.field(init=False, default=0)
     """The number of the link to the primary; what was sent over an earlier one is lost."""
     _is_syncing: bool = attrs.field(init=False, default=False)
@@ -177,12 +174,6 @@ class ReplicatedValkey(Peer):
             for key in keys:
                 self.change(key, number=number)
         return reply
-
-    def refusal(self, name: str, command: Any, words: Words, session: Session) -> Failure | None:  # noqa: ANN401 - the base's
-        """Return the error for a command that is not executed, or None."""
-        refusal = super().refusal(name, command, words, session)
-        is_stale = self.primary is not None and not self.is_linked and not self.serves_stale
-        return _LINK_DOWN if refusal is None and is_stale and not command.is_always else refusal
 
     def information(self) -> dict[str, dict[str, Any]]:
         """Return the sections of INFO, and the fields of each."""

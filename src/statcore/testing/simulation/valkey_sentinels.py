@@ -176,7 +176,7 @@ class SimulatedSentinels:
         network: the network; each server and sentinel is a host of its own.
         random: chooses how long everything takes.
         replicas: how many replicas there are.
-        sentinels: how many sentinels there are; the majority decides.
+        number: how many sentinels there are; the majority decides.
         down_after_s: how long the primary is silent before they replace it.
         on_change: told about changes of keys, and with None about those of servers and sentinels.
 
