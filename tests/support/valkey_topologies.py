@@ -308,7 +308,7 @@ class ValkeySentinels:
         """Let the sentinels promote a replica while the primary is well, and wait until they have.
 
         A sentinel refuses where it has not heard of a good replica for a moment, and gives up if the replica does not obey
-        in time. Nobody tries again by himself while the primary is well.
+        in time. No sentinel tries again while the primary is well.
         """
         primary = self.primary
         sentinel = next(sentinel for sentinel in self.sentinels if sentinel.is_well)
