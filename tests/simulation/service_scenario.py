@@ -109,7 +109,7 @@ class World:
             check(document["data"])
 
     async def check_away(self) -> None:
-        """Check that what is away is said to be away, and that nothing is shown as nought or nothing."""
+        """Check that what is away is said to be away, and that nothing is shown as zero or nothing."""
         async with self.http.get(f"{_SERVICE}/healthz") as response:
             assert response.status == 200, "the process is alive all the same"
         status, healthy = await self.is_ready()

@@ -29,7 +29,7 @@ _MOST: Final = 60
 
 
 def test_an_hour_without_stores_is_errors_and_then_answers() -> None:
-    """Not ready, errors and never nought, all the time; right within a minute, and no more held than at first."""
+    """Not ready, errors and never zero, all the time; right within a minute, and no more held than at first."""
     _check_service("both", HOUR_S, 0)
 
 
@@ -93,7 +93,7 @@ def a_store_that_is_away_is_empty(patch: pytest.MonkeyPatch) -> None:
     _instead_of_failing(patch, "fetch_kernel_statistics", lambda _: None)
 
 
-def a_store_that_is_away_has_noughts(patch: pytest.MonkeyPatch) -> None:
+def a_store_that_is_away_has_zeros(patch: pytest.MonkeyPatch) -> None:
     """Sessions have no requests where the store does not answer."""
     _instead_of_failing(patch, "fetch_inference_metrics", lambda _: {"requests": 0, "last_response_ms": 0})
 
@@ -146,7 +146,7 @@ def _instead_of_failing(patch: pytest.MonkeyPatch, method: str, entry: Callable[
         ("both", readiness_is_assumed),
         ("both", each_failure_leaves_a_task),
         ("store", a_store_that_is_away_is_empty),
-        ("store", a_store_that_is_away_has_noughts),
+        ("store", a_store_that_is_away_has_zeros),
         ("store", a_failure_is_kept),
     ],
     ids=lambda value: getattr(value, "__name__", value),
