@@ -101,6 +101,8 @@ class ClusterScenario(TopologyScenario):
     cluster: SimulatedCluster = attrs.field(init=False)
     _primaries: dict[int, tuple[ClusterNode, str]] = attrs.field(factory=dict[int, tuple[ClusterNode, str]], init=False)
     """The primary of the slot of each key, and its host, to notice fail-overs."""
+    _have_moved: bool = attrs.field(default=False, init=False)
+    """Whether primaries have other addresses than at the start; a client may then take one for another."""
     _givers: dict[int, set[ClusterNode]] = attrs.field(factory=dict[int, set[ClusterNode]], init=False)
     """The nodes from which slots have moved; clients learn from them where the slots are."""
 
@@ -142,8 +144,10 @@ class ClusterScenario(TopologyScenario):
             return False
         if not all(map(is_sound, self._givers.get(slot, ()))):
             return False
-        target = primary.migrating.get(slot)
-        return target is None or (is_sound(target) and target.is_up and slot in target.importing)
+        if slot not in primary.migrating:
+            return True
+        target = primary.successor(primary.migrating[slot]).node
+        return is_sound(target) and target.is_up and slot in target.importing
 
     def changed(self, key: bytes | None) -> None:
         """Note what may be answered about a key, or about all, and fail-overs."""
@@ -201,10 +205,17 @@ class ClusterScenario(TopologyScenario):
         hosts = {host for _, host in before.values()}, {host for _, host in self._primaries.values()}
         for slot, (was, host) in before.items():
             now = owners[slot]
-            if host != now.name and now.name not in hosts[0] and host not in hosts[1]:
-                self.note_fail_over(was, host, now, [key for key in KEYS if _SLOTS[key.encode()] == slot])
+            if host == now.name:
+                continue
+            self._have_moved = self._have_moved or was is now
+            is_new = now.name not in hosts[0]
+            if is_new:
+                self.last_fail_over_s = self.now_s()
             elif was is not now:
                 self._givers.setdefault(slot, set()).add(was)
+            keys = [key for key in KEYS if _SLOTS[key.encode()] == slot]
+            has_replaced = is_new and host not in hosts[1] and not self._have_moved
+            self.note_new_primary(was, host, now, keys, has_replaced=has_replaced)
 
 
 def run_cluster(seed: int, *, harms: Sequence[str] | None = None) -> tuple[int, int]:

@@ -84,7 +84,8 @@ class SentinelScenario(TopologyScenario):
             now, before = self.sentinels.primary, self._primary
             self._primary = now
             if before is not None and before is not now:
-                self.note_fail_over(before, before.name, now, KEYS)
+                self.last_fail_over_s = self.now_s()
+                self.note_new_primary(before, before.name, now, KEYS, has_replaced=True)
             for server in self.sentinels.servers:
                 if server is now or not self._is_named():
                     self._believed_until_s[server.name] = self.now_s() + _BELIEVED_S

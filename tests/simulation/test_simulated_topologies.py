@@ -16,7 +16,9 @@ from tests.simulation.traces import traced
 
 Run: TypeAlias = Callable[[int], tuple[int, int]]
 
-_FOUND_LATE: Final = frozenset(["new_primaries_are_believed", "replicas_say_where_keys_are", "maps_do_not_age"])
+_FOUND_LATE: Final = frozenset(
+    ["new_primaries_are_believed", "replicas_say_where_keys_are", "maps_do_not_age", "connections_are_not_confirmed"]
+)
 """Plants that take up to a minute to find."""
 _LONG: Final = [pytest.mark.long, pytest.mark.timeout(900)]
 _PLANTS: Final = [

@@ -275,18 +275,25 @@ class TopologyScenario(ABC):
                 answers.append(Held(content, value.expires_s) if value and isinstance(content, bytes) else None)
             self.ledger.note(name, answers, is_well=self.is_well(encoded), now_s=self.now_s())
 
-    def note_fail_over(self, before: ReplicatedValkey, host: str, after: ReplicatedValkey, keys: Iterable[str]) -> None:
-        """Note that a server has taken the place of another, which was at a host, and which keys it lacks.
+    def note_new_primary(
+        self,
+        before: ReplicatedValkey,
+        host: str,
+        after: ReplicatedValkey,
+        keys: Iterable[str],
+        *,
+        has_replaced: bool,
+    ) -> None:
+        """Note that keys have another primary than one at a host, and which of them it lacks if it has replaced that one.
 
         A client that has not seen the server between does not notice that a former primary is the primary again.
         """
-        self.last_fail_over_s = self.now_s()
         for key in keys:
             held = before.databases[0].get(key.encode()) is not None
             self._former.add((key, host))
             if (key, after.name) in self._former:
                 self.lost.pop(key, None)
-            elif held and after.databases[0].get(key.encode()) is None:
+            elif has_replaced and held and after.databases[0].get(key.encode()) is None:
                 self.lost[key] = self.now_s()
 
     # Writers
