@@ -97,13 +97,13 @@ async def test_sigterm_under_load_loses_no_request(
 
 @pytest.mark.parametrize("workers", [1, 2])
 async def test_the_environment_makes_no_service_count_in_files(
-    workers: int, no_stores: dict[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    workers: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """prometheus_client's own mode for several processes would; workers count in memory that they share."""
     folder = tmp_path / "metrics"
     folder.mkdir()
     monkeypatch.setenv("PROMETHEUS_MULTIPROC_DIR", str(folder))
-    with serving(tmp_path, "--workers", str(workers), **no_stores) as service:
+    with serving(tmp_path, "--workers", str(workers), **NO_STORES) as service:
         async with client_of(service) as client:
             assert 200 == await status(client, "/healthz")
             assert 1 == await metric(client, "statcore_http_requests_total", route="/healthz")
