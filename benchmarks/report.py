@@ -42,7 +42,7 @@ class Goal:
 
     def __str__(self) -> str:
         """Return the goal as tables show it."""
-        return f"{'>=' if self.at_least else '<='} {self.bound:.3g}"
+        return f"{'>=' if self.at_least else '<='} {self.bound:,.4g}"
 
 
 @attrs.frozen(kw_only=True)
