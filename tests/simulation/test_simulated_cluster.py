@@ -32,7 +32,7 @@ def _simulated(script: Sequence[Step], *changes: Change) -> list[Any]:
         try:
             for change in changes:
                 change(cluster)
-            await asyncio.sleep(_SETTLED_S)
+                await asyncio.sleep(_SETTLED_S)
             places = dict(zip(_NAMES, (node.address for node in cluster.nodes), strict=True))
             names = {node.id.encode(): f"id-{node.number}" for node in cluster.nodes}
             names |= dict.fromkeys(map(str.encode, _NAMES), "host") | {b"6379": "port"}
@@ -154,6 +154,21 @@ def open_slot(cluster: Any) -> None:
     cluster.move_keys([GOES], source, target)
 
 
+def replace_target(cluster: Any) -> None:
+    """Let the replica take the place of the node to which the slot moves."""
+    target, replica = cluster.nodes[1], cluster.nodes[4]
+    if isinstance(target, ValkeyNode):
+        cluster.wait_until_replicated()
+        cluster.fail_over(target)
+    else:
+        replica.take_over()
+
+
+def lists_replicas(cluster: ValkeyCluster) -> bool:
+    """Tell whether each node lists a replica of each primary, as it does once it has heard of the replica's data."""
+    return all(len(entry) == 4 for node in cluster.nodes for entry in node.command("CLUSTER", "SLOTS"))
+
+
 def close_slot(cluster: Any) -> None:
     """Let the other key follow, and the slot belong to its new owner."""
     source, target, *_ = cluster.nodes
@@ -162,7 +177,7 @@ def close_slot(cluster: Any) -> None:
 
 
 def test_an_open_slot_is_answered_as_by_a_real_cluster(cluster: ValkeyCluster) -> None:
-    """ASK, TRYAGAIN and ASKING at the source, the target, a third node and replicas; then the slot is the target's."""
+    """ASK, TRYAGAIN and ASKING at all nodes; then the target is a replica for a while; then the slot is the target's."""
     opened = [
         *steps("node-0", f"GET {STAYS}", f"GET {GOES}", f"GET {NEW}", f"SET {NEW} 1", f"DEL {GOES}", f"TYPE {GOES}"),
         *steps("node-0", f"MGET {STAYS} {GOES}", f"MGET {GOES} {NEW}", f"SET {STAYS} 1", "CLUSTER SLOTS"),
@@ -174,6 +189,14 @@ def test_an_open_slot_is_answered_as_by_a_real_cluster(cluster: ValkeyCluster) -
         *steps("node-3", "READONLY", f"GET {GOES}", f"SET {GOES} 1", f"MGET {STAYS} {GOES}", "ASKING", f"GET {GOES}"),
         *steps("node-4", "READONLY", f"GET {STAYS}", f"GET {GOES}", "ASKING", f"GET {GOES}"),
     ]
+    replaced = [
+        *steps("node-0", f"GET {GOES}"),
+        *steps("node-4", f"GET {GOES}", "ASKING", f"GET {GOES}", "ASKING", f"MGET {GOES} {LATER}"),
+        *steps("node-1", f"GET {GOES}", "ASKING", f"GET {GOES}", "READONLY", f"GET {GOES}", "ASKING", f"GET {GOES}"),
+        *steps(
+            "node-1", "READONLY", "ASKING", f"SET {LATER} 1", "ASKING", f"MGET {GOES} {LATER}", "ASKING", f"GET {LATER}"
+        ),
+    ]
     closed = [
         *steps("node-0", f"GET {STAYS}", f"SET {LATER} 1"),
         *steps("node-1", f"GET {STAYS}", f"GET {GOES}", f"SET {LATER} 1", "ASKING", f"GET {LATER}", "CLUSTER SLOTS"),
@@ -182,6 +205,11 @@ def test_an_open_slot_is_answered_as_by_a_real_cluster(cluster: ValkeyCluster) -
     try:
         open_slot(cluster)
         assert _real(cluster, opened) == _simulated(opened, plant, open_slot)
+        replace_target(cluster)
+        assert _real(cluster, replaced) == _simulated(replaced, plant, open_slot, replace_target)
+        cluster.wait_until_replicated()
+        cluster.fail_over(cluster.nodes[4])
+        asyncio.run(until(partial(lists_replicas, cluster), "replicas that are listed"))
         close_slot(cluster)
         assert _real(cluster, closed) == _simulated(closed, plant, open_slot, close_slot)
     finally:

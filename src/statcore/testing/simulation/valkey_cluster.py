@@ -126,14 +126,11 @@ class ClusterNode(ReplicatedValkey):
         return next((member for member in self.members.values() if member.slots >> slot & 1), None)
 
     def serves(self, key: bytes) -> bool:
-        """Return whether it answers for a key as its primary, or to clients that are sent to it since the slot moves.
-
-        As a real node, it answers these even if it is a replica by now.
-        """
+        """Return whether it answers for a key as its primary, to clients that are sent to it where a slot moves, too."""
         slot = key_slot(key)
-        if not self.is_running or self.is_hung or self.is_loading or not self.is_up:
+        if not self.is_running or self.is_hung or self.is_loading or not self.is_up or self.primary is not None:
             return False
-        if self.primary is None and self.own.slots >> slot & 1:
+        if self.own.slots >> slot & 1:
             return slot not in self.migrating or key in self.databases[0].values
         return slot in self.importing and any(
             self.address == member.node.sends_to(key, slot) for member in self.members.values()
@@ -169,7 +166,8 @@ class ClusterNode(ReplicatedValkey):
             if len(missing) < len(keys):
                 return Failure("TRYAGAIN Multiple keys request during rehashing of slot")
             return self._redirect("ASK", slot, self.successor(self.migrating[slot]))
-        if not is_own and slot in self.importing and _ASKING in session.notes:
+        is_asked = _ASKING in session.notes and (self.primary is None or _READ_ONLY in session.notes)
+        if not is_own and slot in self.importing and is_asked:
             is_torn = len(keys) > 1 and missing
             return Failure("TRYAGAIN Multiple keys request during rehashing of slot") if is_torn else None
         return None if is_own or (is_copy and not command.is_write) else self._redirect("MOVED", slot, owner)
