@@ -370,7 +370,8 @@ class Member:
         if (key := _identity(request)) is None:
             return
         self._attempts[key] = self._attempts.get(key, 0) + 1
-        if self._attempts[key] > ATTEMPTS:
+        # aiohttp sends a GET once more by itself if the connection is lost.
+        if self._attempts[key] > (ATTEMPTS if request.method == "POST" else 2 * ATTEMPTS):
             self.complaints.append(f"too many attempts: {request}")
         now_s = asyncio.get_running_loop().time()
         if now_s < self._not_before_s.get(key, 0.0):

@@ -263,8 +263,10 @@ def _check_entry(kernel: Kernel, entry: Any, time_s: float, allowed: Allowed, *,
 
 def inventory_call(client: Client, random: Random) -> Call:
     """Return the list of all kernels."""
-    ago = timedelta(milliseconds=random.randrange(1_000))  # no two calls send the same request
-    inventory = SeriesInventory(client.metrics, clock=lambda: wall_time() - ago)
+    ago = timedelta(milliseconds=random.randrange(1_000))
+    # No two calls send the same request: those of other times that end at the same time begin at different ones.
+    lookback = timedelta(seconds=LOOKBACK_S, milliseconds=4 * (wall_time().microsecond // 1_000))
+    inventory = SeriesInventory(client.metrics, clock=lambda: wall_time() - ago, lookback=lookback)
 
     def check(ids: list[str], allowed: Allowed) -> None:
         known = [kernel.labels["kernel_id"] for kernel in KERNELS]
