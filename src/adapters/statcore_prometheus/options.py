@@ -85,7 +85,8 @@ class PrometheusOptions:
 
     Args:
         timeout_s: the deadline of a call in seconds, with all its requests and retries; the server gets it as a parameter.
-        attempts: the most attempts of a request to a server that cannot be reached or cannot answer now.
+        attempts: the most attempts of a request to a server that cannot be reached or cannot answer now. In each, aiohttp
+            sends a GET once more if the connection is lost.
         fallback_urls: the other members of an HA pair; the next member gets the request when one fails, or takes more than
             an equal share of the remaining time.
         failback_s: the seconds until a call tries `url` first again, counted from when another member answered.
