@@ -83,6 +83,14 @@ def faults_of(site: Site) -> list[Fault]:
     return [fault for fault in _FAULTS if site.engine is not None or fault.source != ENGINE]
 
 
+def primaries_of(site: Site) -> dict[str, frozenset[str]]:
+    """Return the addresses of the servers that take writes, by store."""
+    return {
+        CLUSTER: frozenset(map(str, site.cluster.primaries)),
+        SENTINELS: frozenset({str(site.sentinels.primary)}),
+    }
+
+
 def _wait_until_ready(source: str, site: Site) -> None:
     """Wait until the servers of a source can bear a fault: a primary without a replica, for one, is never replaced."""
     if source == CLUSTER:

@@ -45,6 +45,7 @@ class Circumstances:
         faults: how often each fault happened, by name.
         load: the mean of the machine's load average.
         cores: how many cores it has.
+        longest_stall_s: the longest time in which the process that makes the faults did not run although it was to.
         versions: the servers.
         service_connections: how many connections the service still has of callers that have closed them.
         failure: why the soak has ended early, or "".
@@ -53,6 +54,7 @@ class Circumstances:
     faults: Mapping[str, int]
     load: float
     cores: int
+    longest_stall_s: float
     versions: str
     service_connections: int
     failure: str = ""
@@ -68,7 +70,8 @@ def tables(outcome: Outcome, around: Circumstances) -> list[Table]:
     ]
     recovery = (
         f"The times depend on the load of the machine, which was {around.load:.1f} on average on {around.cores} cores, with"
-        " that of the soak itself; the only goal is that they end. Where others take over, time counts from there on"
+        " that of the soak itself; the only goal is that they end. Where others take over, time counts from there on. The"
+        f" process that makes the faults stood still for at most {around.longest_stall_s:.1f} s"
     )
     return [
         Table(

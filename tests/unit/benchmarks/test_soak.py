@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import ctypes
 import io
+import math
 import threading
+import time
 from collections import Counter
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -236,7 +240,10 @@ def test_faults_come_in_an_order_that_repeats_from_the_seed() -> None:
 @pytest.mark.parametrize(
     ("error", "failure"),
     [
-        (TimeoutError("waited 60 s for a fail-over\nlog"), "store: 2: TimeoutError: waited 60 s for a fail-over"),
+        (
+            TimeoutError("waited 60 s for a fail-over\nlog"),
+            "store: 2: TimeoutError: waited 60 s for a fail-over; the soak itself stood still for up to 1.5 s before",
+        ),
         (KeyboardInterrupt(), "interrupted"),
         (SystemExit(), "interrupted"),
     ],
@@ -254,14 +261,75 @@ def test_a_soak_that_ends_early_shows_what_it_has_measured(
         return 0.5
 
     monkeypatch.setattr(Fault, "happen", happen)
-    monkeypatch.setattr(soak, "_PAUSE_S", (0.0, 0.0))
-    faults = [Fault("store", str(number), lambda *_: iter(())) for number in range(4)]  # type: ignore[arg-type]
-    nothing: Any = None
-    course = soak.let_happen(faults, nothing, nothing, _random(1), Report(console=Console(quiet=True)), minutes=1)
+    course = _course(monkeypatch, primaries=lambda _: {})
     assert ["0", "1", "2"] == happened
     assert {"store: 0": 1, "store: 1": 1} == course.happened
     assert failure == course.failure
     assert f"It ended early: {failure}" == _tables(_outcome(), failure=failure)[0].notes[0]
+
+
+@pytest.mark.parametrize(("loses", "expected"), [(True, 4), (False, 2)])
+def test_a_soak_ends_where_others_take_over_without_a_fault(
+    loses: bool,  # noqa: FBT001 - by parametrize
+    expected: int,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A fault whose servers may be replaced says so; a replacement of any other says that the machine stood still."""
+    happened: list[str] = []
+
+    def happen(fault: Fault, *_: object) -> float:
+        happened.append(fault.name)
+        return 0.5
+
+    monkeypatch.setattr(Fault, "happen", happen)
+    course = _course(monkeypatch, loses=loses, primaries=lambda _: {"store": "second" if happened[1:] else "first"})
+    assert expected == len(happened)
+    assert loses == (not course.failure)
+    assert loses or "another primary has taken over without a fault (store)" in course.failure
+
+
+def _course(
+    monkeypatch: pytest.MonkeyPatch, *, primaries: Callable[[Any], Mapping[str, str]], loses: bool = False
+) -> soak.Course:
+    """Return the course of four faults of a store, without servers, after a stall of 1.5 s."""
+    monkeypatch.setattr(soak, "_PAUSE_S", (0.0, 0.0))
+    monkeypatch.setattr(soak, "primaries_of", primaries)
+    stalls = soak.Stalls()
+    stalls.add(math.inf, 1.5)
+    faults = [Fault("store", str(number), lambda *_: iter(()), loses=loses) for number in range(4)]  # type: ignore[arg-type]
+    nothing: Any = None
+    report = Report(console=Console(quiet=True))
+    return soak.let_happen(faults, nothing, nothing, _random(1), stalls, report, minutes=1)
+
+
+@pytest.mark.parametrize(
+    ("failure", "expected"),
+    [
+        ("", []),
+        ("interrupted", ["ended early: interrupted"]),
+        ("store: gone", ["ended early: store: gone", "with their logs"]),
+    ],
+)
+def test_the_files_of_servers_stay_if_a_soak_has_failed(
+    failure: str, expected: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The error names their folder; they do not stay after a good run or an interruption."""
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    monkeypatch.setattr(soak, "soak", lambda *_, **__: failure)
+    reasons = soak.run_soak(Report(console=Console(quiet=True)), minutes=1, seed=1)
+    assert [True] * len(expected) == [text in reason for text, reason in zip(expected, reasons, strict=True)]
+    kept = list(tmp_path.iterdir())
+    assert len(expected[1:]) == len(kept)
+    assert [True] * len(kept) == [str(folder) in reasons[-1] for folder in kept]
+
+
+def test_a_process_that_does_not_run_is_noticed() -> None:
+    """Nothing runs beside a call that keeps the interpreter's lock; before it, all was well."""
+    with soak.watching_stalls() as stalls:
+        ctypes.PyDLL(None).usleep(500_000)
+    after_s = time.monotonic()
+    assert 0.3 < stalls.longest_s() < 10
+    assert 0.0 == stalls.longest_s(after_s)
 
 
 def test_percentiles_are_those_of_all_calls() -> None:
@@ -325,7 +393,13 @@ def _missed(outcome: Outcome, *, stale: int = 0) -> list[str]:
 
 def _tables(outcome: Outcome, *, stale: int = 0, failure: str = "") -> list[Table]:
     around = Circumstances(
-        faults={"store: killed": 2}, load=1.0, cores=2, versions="Valkey 8", service_connections=stale, failure=failure
+        faults={"store: killed": 2},
+        load=1.0,
+        cores=2,
+        longest_stall_s=0.25,
+        versions="Valkey 8",
+        service_connections=stale,
+        failure=failure,
     )
     return tables(outcome, around)
 
