@@ -48,7 +48,9 @@ _QUICK_RETRIES: Final = 6
 _LATER_PAUSE_S: Final = 0.5
 """The shortest pause between two attempts after the quick ones, whose pauses double."""
 _PROMPT_S: Final = 0.1
-"""How soon an error comes that no retry would change, where nothing keeps answers away."""
+"""How soon after the call or the fault an error comes that no retry would change, if nothing keeps answers away."""
+_IN_FLIGHT_S: Final = 0.5
+"""How long what was sent over a slow path may be on its way."""
 _FAULTY_S: Final = 6.0
 _KINDS: Final[list[tuple[Callable[[Any], Question], list[Any]]]] = [
     (store_model.kernels, [*KERNELS, *SUNK, UNKNOWN]),
@@ -279,7 +281,9 @@ class StoreScenario:
         for kind in (ProtocolError, AccessDeniedError):
             if isinstance(error, kind):
                 assert self._was_troubled(first_s, now_s, raises=kind), f"without a reason: {what}"
-                is_prompt = now_s - first_s < _PROMPT_S or self._was_troubled(first_s, now_s, raises=None)
+                begun_s = max(trouble.first_s for trouble in self.troubles if trouble.fault.raises is kind)
+                is_prompt = now_s - max(first_s, begun_s) < _PROMPT_S
+                is_prompt |= self._was_troubled(first_s - _IN_FLIGHT_S, now_s, raises=None)
                 assert is_prompt, f"tried again in vain: {what}"
                 return
         assert isinstance(error, UnavailableError | TimedOutError), f"not the error for it: {what}"
