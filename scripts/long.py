@@ -31,6 +31,8 @@ MACHINES: Final = (
     "tests/simulation/test_store_machine.py::TestStoreMachine",
 )
 FAILED: Final = ("FAILED ", "ERROR ")
+COUNTED: Final = "counted: "
+"""How a line begins that says what tests have counted."""
 
 
 @attrs.frozen
@@ -56,6 +58,7 @@ class Outcome:
     seconds: float
     exit_code: int
     last_line: str
+    counted: str
     failures: list[str]
 
 
@@ -83,7 +86,7 @@ def outcome_of(run: Run) -> Outcome:
     """Run a command, show what it writes, and return how it ended."""
     print(f"== {run.name}", flush=True)
     chosen = {} if run.last_seed is None else {"SIMULATION_SEEDS": f"0-{run.last_seed}"}
-    outcome = Outcome(run.name, 0.0, 0, "", [])
+    outcome = Outcome(run.name, 0.0, 0, "", "", [])
     start_s = time.monotonic()
     with subprocess.Popen(  # noqa: S603 - the commands above
         run.command, cwd=ROOT, env=os.environ | chosen, stdout=subprocess.PIPE, text=True
@@ -91,6 +94,7 @@ def outcome_of(run: Run) -> Outcome:
         for line in process.stdout or ():
             print(line, end="", flush=True)
             outcome.last_line = line.strip() or outcome.last_line
+            outcome.counted = line.strip() if line.startswith(COUNTED) else outcome.counted
             outcome.failures += [line.rstrip()] if line.startswith(FAILED) else []
     outcome.seconds, outcome.exit_code = time.monotonic() - start_s, process.returncode
     return outcome
@@ -109,7 +113,7 @@ def main() -> int:
     print(f"\n{'part':24}{'minutes':>9}  result")
     for outcome in outcomes:
         result = f"FAILED, exit code {outcome.exit_code}" if outcome.exit_code else "passed"
-        print(f"{outcome.name:24}{outcome.seconds / 60:9.1f}  {result}: {outcome.last_line}")
+        print(f"{outcome.name:24}{outcome.seconds / 60:9.1f}  {result}: {outcome.last_line} {outcome.counted}".rstrip())
         for failure in outcome.failures:
             print(f"    {failure:.200}")
     return int(any(outcome.exit_code for outcome in outcomes))

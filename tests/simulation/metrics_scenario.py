@@ -86,12 +86,13 @@ class Client:
 
 @attrs.define(eq=False)
 class Pair:
-    """Two servers, clients of both, and how many answers were right."""
+    """Two servers, clients of both, how many answers were right, and how many calls failed for a reason."""
 
     simulation: Simulation
     members: Sequence[Member]
     clients: Sequence[Client]
-    right: int = attrs.field(default=0, init=False)
+    answers: int = attrs.field(default=0, init=False)
+    failures: int = attrs.field(default=0, init=False)
 
 
 def random_question(random: Random) -> Question:
@@ -344,9 +345,10 @@ async def make_call(pair: Pair, call: Call, client: Client, *, cancel_after_s: f
         answer = task.result()
     except StatcoreError as error:
         check_error(error, allowed, client, may_be_partial=client.is_strict or call.name == "inventory")
+        pair.failures += 1
     else:
         call.check(answer, allowed)
-        pair.right += 1
+        pair.answers += 1
     for member in pair.members:
         assert not member.complaints, member.complaints
 
@@ -401,10 +403,10 @@ async def _trouble(member: Member, random: Random) -> None:
             member.fall_sick(random.sample(faults, k=random.randrange(1, 4)), random.choice([0.3, 1.0]))
 
 
-async def metrics_scenario(simulation: Simulation) -> int:
+async def metrics_scenario(simulation: Simulation) -> tuple[int, int]:
     """Let callers read while servers fail; afterwards every call is answered rightly, by the preferred server.
 
-    Return how many answers were right.
+    Return how many answers were right and how many calls failed for a reason.
     """
     with aiohttp_on_virtual_clock():
         loop = asyncio.get_running_loop()
@@ -445,7 +447,7 @@ async def metrics_scenario(simulation: Simulation) -> int:
                 await client.metrics.aclose()
         assert not visitors, "a redirect was followed"
         elsewhere.close()
-        return pair.right
+        return pair.answers, pair.failures
 
 
 async def _call_until_done(pair: Pair, disturbing: asyncio.Future[None]) -> None:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import os
-from typing import Final
+from collections.abc import Callable
+from typing import Final, TypeAlias
 
 import pytest
 
 SEEDS: Final = "SIMULATION_SEEDS"
+RecordProperty: TypeAlias = Callable[[str, object], None]
 _SEEDS_PER_TEST: Final = 25
 """In the gate; in long runs each seed is a test, so that the report names those that fail."""
 
@@ -25,3 +27,14 @@ def for_seeds(count: int) -> pytest.MarkDecorator:
     every, size = seeds(count), 1 if SEEDS in os.environ else _SEEDS_PER_TEST
     parts = [every[start : start + size] for start in range(0, len(every), size)]
     return pytest.mark.parametrize("part", parts, ids=[f"seeds-{part[0]}-{part[-1]}" for part in parts])
+
+
+def check_answers(run: Callable[[int], tuple[int, int]], part: range, record_property: RecordProperty) -> None:
+    """Run a scenario by each seed, check that each run has right answers, and let the report count them.
+
+    `run` returns how many answers were right and how many calls failed for a reason.
+    """
+    counts = [run(seed) for seed in part]
+    assert [] == [seed for seed, (answers, _) in zip(part, counts, strict=True) if not answers]
+    record_property("right answers", sum(answers for answers, _ in counts))
+    record_property("errors with a reason", sum(failures for _, failures in counts))
