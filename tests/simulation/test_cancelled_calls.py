@@ -12,7 +12,7 @@ from tests.simulation import (
 )
 from tests.simulation.cancelled_cases import Case
 from tests.simulation.public_coroutines import public_coroutines
-from tests.simulation.seeds import seeds
+from tests.simulation.seeds import RecordProperty, seeds
 
 MODULES = cancelled_statistics, cancelled_metrics, cancelled_readers, cancelled_graphql, cancelled_runtime
 CASES = [case for module in MODULES for subject in module.SUBJECTS for case in subject.cases()]
@@ -32,7 +32,8 @@ def test_a_call_that_is_cancelled_leaves_nothing(case: Case) -> None:
 @pytest.mark.long
 @pytest.mark.timeout(3_600)
 @pytest.mark.parametrize("case", CASES, ids=str)
-def test_a_call_that_is_cancelled_at_any_moment_leaves_nothing(case: Case) -> None:
+def test_a_call_that_is_cancelled_at_any_moment_leaves_nothing(case: Case, record_property: RecordProperty) -> None:
     """All moments of the call are tried, of some seeds."""
-    for seed in seeds(1):
-        assert case.cancel(seed=seed, most=None)
+    moments = [case.cancel(seed=seed, most=None) for seed in seeds(1)]
+    assert all(moments)
+    record_property("cancellations", sum(moments))
