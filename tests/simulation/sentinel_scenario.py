@@ -27,8 +27,8 @@ class SentinelScenario(TopologyScenario):
     _primary: ReplicatedValkey | None = attrs.field(default=None, init=False)
     _believed_until_s: dict[str, float] = attrs.field(factory=dict[str, float], init=False)
     """Until when a primary is read that was replaced, by its name."""
-    demoted: ReplicatedValkey | None = attrs.field(default=None, init=False)
-    """A primary that an operator has made a replica, which connections do not notice; it has all its data."""
+    demoted: set[ReplicatedValkey] = attrs.field(factory=set[ReplicatedValkey], init=False)
+    """Primaries that an operator has made replicas, which connections do not notice; they have all their data."""
 
     def __attrs_post_init__(self) -> None:
         """Make the servers."""
@@ -61,7 +61,7 @@ class SentinelScenario(TopologyScenario):
                 server.is_running
                 and not server.is_hung
                 and not server.is_loading
-                and (server.primary is None or server is self.demoted)
+                and (server.primary is None or server in self.demoted)
                 and is_believed
             ):
                 yield server
@@ -123,13 +123,14 @@ def _wrong_role(run: SentinelScenario) -> End:
 
 def _demoted(run: SentinelScenario) -> End:
     """Let the primary follow a replica for some time, as `_wrong_role` does, but leave its connections."""
-    primary = run.demoted = run.sentinels.primary
+    primary = run.sentinels.primary
+    run.demoted.add(primary)
     primary.follow(next(server for server in run.sentinels.servers if server is not primary))
 
     def end() -> None:
-        run.demoted = None
         if primary is run.sentinels.primary:
             primary.follow(None)
+            run.demoted.discard(primary)
 
     return end
 
