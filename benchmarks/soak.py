@@ -8,6 +8,7 @@ with what it has measured, and fails. It keeps the files of the servers, with th
 from __future__ import annotations
 
 import argparse
+import faulthandler
 import os
 import shutil
 import signal
@@ -38,6 +39,8 @@ SECTION: Final = "soak"
 _WIDTH: Final = 170
 _PAUSE_S: Final = (0.5, 2.0)
 _TURN_S: Final = 0.05
+_STALL_S: Final = 0.7
+"""After how long a stall shows where the process stands still; servers are replaced after a second without an answer."""
 INTERRUPTED: Final = "interrupted"
 
 
@@ -149,17 +152,22 @@ class Stalls:
 
 @contextmanager
 def watching_stalls() -> Generator[Stalls]:
-    """Note within the block how long this process does not run: the machine is then too busy, or stands still."""
+    """Note within the block how long this process does not run, and show its stack where that lasts.
+
+    The proxies in front of the servers are in this process: while it stands still, all servers are cut off.
+    """
     stalls, ended = Stalls(), threading.Event()
 
     def watch() -> None:
         last_s = time.monotonic()
         is_over = False
         while not is_over:
+            faulthandler.dump_traceback_later(_STALL_S, file=sys.__stderr__ or 2)
             is_over = ended.wait(_TURN_S)
             now_s = time.monotonic()
             stalls.add(now_s, now_s - last_s - _TURN_S)
             last_s = now_s
+        faulthandler.cancel_dump_traceback_later()
 
     thread = threading.Thread(target=watch)
     thread.start()
@@ -180,14 +188,14 @@ def let_happen(
     """
     course = Course()
     end_s = time.monotonic() + minutes * 60
-    primaries = primaries_of(site)
+    primaries, checked_s = primaries_of(site), time.monotonic()
     for fault in faults:
-        began_s = time.monotonic()
         try:
             time.sleep(random.uniform(*_PAUSE_S))
             if time.monotonic() >= end_s:
                 break
             _check_primaries(primaries, primaries_of(site))
+            checked_s = time.monotonic()
             recovered_s = fault.happen(site, load, random)
             if fault.loses:
                 primaries[fault.source] = primaries_of(site)[fault.source]
@@ -197,7 +205,7 @@ def let_happen(
         except Exception as error:  # noqa: BLE001 - what was measured until now is worth a report, whatever has failed
             traceback.print_exc()
             what = f"{fault}: {type(error).__name__}: {error}".partition("\n")[0]
-            course.failure = f"{what}; the soak itself stood still for up to {stalls.longest_s(began_s):.1f} s before"
+            course.failure = f"{what}; the soak itself stood still for up to {stalls.longest_s(checked_s):.1f} s before"
             break
         course.happened[str(fault)] += 1
         course.loads.append(os.getloadavg()[0])
