@@ -91,11 +91,11 @@ async def swallows_cancellation(_: Broken, call: Call, *arguments: Any, **option
 def checks_defined_in(package: ModuleType) -> list[Any]:
     """Return every check that a module of a package of `statcore.testing` defines."""
     return [
-        check
+        found
         for name, module in vars(package).items()
         if isinstance(module, ModuleType)
-        for check in vars(module).values()
-        if getattr(check, "__module__", "") == f"{package.__name__}.{name}" and check.__name__.startswith("check_")
+        for attribute, found in vars(module).items()
+        if attribute.startswith("check_") and found.__module__ == f"{package.__name__}.{name}"
     ]
 
 
@@ -110,7 +110,7 @@ def assert_each_is_listed_documented_and_caught(package: ModuleType, caught: Ite
 def cases(caught: Mapping[Any, Iterable[tuple[str, str, Fault]]]) -> list[Any]:
     """Return a case for each fault that a check must catch: the check, a prefix of methods, and the fault."""
     return [
-        pytest.param(check, prefix, fault, id=f"{check.__name__}: {name}")
+        pytest.param(check, prefix, fault, id=f"{check.__name__}: {prefix or 'any method'}: {name}")
         for check, faults in caught.items()
         for prefix, name, fault in faults
     ]
