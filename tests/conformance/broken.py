@@ -67,18 +67,20 @@ async def closes_once(broken: Broken, close: Call) -> None:
 
 
 async def confuses_concurrent_calls(broken: Broken, call: Call, *arguments: Any, **options: Any) -> Any:
-    """Answer every call with the arguments of the newest."""
-    broken.memo[:] = [(arguments, options)]
+    """Answer every call with the arguments of the newest call of the same method."""
+    broken.memo.append((call, arguments, options))
     await asyncio.sleep(0)
-    arguments, options = broken.memo[0]
+    _, arguments, options = next(called for called in reversed(broken.memo) if called[0] == call)
     return await call(*arguments, **options)
 
 
-async def keeps_the_reply_of_a_cancelled_call(broken: Broken, call: Call, *arguments: Any) -> Any:
-    """Give the reply of a cancelled call to the next one."""
-    broken.memo.append(arguments)
+async def keeps_the_reply_of_a_cancelled_call(broken: Broken, call: Call, *arguments: Any, **options: Any) -> Any:
+    """Give the reply of a cancelled call to the next call of the same method."""
+    broken.memo.append((call, arguments, options))
     await asyncio.sleep(0)
-    return await call(*broken.memo.pop(0))
+    oldest = next(called for called in broken.memo if called[0] == call)
+    broken.memo.remove(oldest)
+    return await call(*oldest[1], **oldest[2])
 
 
 async def swallows_cancellation(_: Broken, call: Call, *arguments: Any, **options: Any) -> Any:
