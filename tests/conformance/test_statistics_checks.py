@@ -199,15 +199,6 @@ class ColumnarStatistics(MemoryStatistics):
         return await (await self.fetch_kernel_statistics(ids)).columns(*fields)
 
 
-class BrokenStatistics(Broken):
-    """A broken store; `isinstance` finds its columns on every version of Python."""
-
-    async def fetch_kernel_columns(self, ids: Sequence[str], fields: Sequence[str], /) -> StatisticsColumns:
-        """Call the right method or the fault."""
-        columns: StatisticsColumns = await self.__getattr__("fetch_kernel_columns")(ids, fields)
-        return columns
-
-
 def changing_columns(change: Callable[[str, str | None], str | None]) -> Fault:
     """Return a fault that changes each text of each column."""
 
@@ -400,7 +391,7 @@ async def test_a_store_with_a_fault_fails_its_check(
     check: StatisticsCheck, prefix: str, fault: Fault, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The check raises, by an assertion or because of what the store did."""
-    broken: Any = BrokenStatistics(ColumnarStatistics(), fault, prefix=prefix)
+    broken: Any = Broken(ColumnarStatistics(), fault, prefix=prefix)
     monkeypatch.setattr(writes, "_EXPIRY_S", 1.5)  # for how long the check of expiry waits in vain
     with pytest.raises((AssertionError, KeyError, InputError, UnavailableError)):
         await check(broken, broken)
