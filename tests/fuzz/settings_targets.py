@@ -157,7 +157,7 @@ def _first_owner(label: str, values: str | list[str]) -> str:
 
 def _valkey_urls_of(word: str) -> list[ServerUrl]:
     """Return a URL of each kind that has a word in each place where any text may be."""
-    user = {"username": word or None, "password": word or None}
+    user: dict[str, Any] = {"username": word or None, "password": word or None}
     addresses = (Address("a", 1), Address("::1", 2))
     return [
         ServerUrl(host="h", port=1, db=2, tls=True, **user),

@@ -104,7 +104,7 @@ def _check_read(entry: StoredEntry) -> dict[str, Any] | None:
     by_name = {metric: outcome(partial(entry.__getitem__, metric), MalformedEntryError) for metric in entry}
     for metric in by_name:
         assert metric in entry
-    whole = outcome(lambda: _whole(entry), MalformedEntryError)
+    whole: dict[str, Any] | None = outcome(lambda: _whole(entry), MalformedEntryError)
     if whole is None:
         return None
     assert repr(by_name) == repr(dict(entry.items()))
