@@ -46,7 +46,7 @@ def check_url(data: bytes) -> None:
         assert url == ServerUrl.from_url(_written(url))
     server = Server.from_url(f"http://me:{quote(word, safe='')}@h:1/p", options=PrometheusOptions())
     assert server.address == "http://h:1/p"
-    assert server.request_headers()["Authorization"] == f"Basic {b64encode(f'me:{word}'.encode()).decode()}"
+    assert server.request_headers().get("Authorization") == f"Basic {b64encode(f'me:{word}'.encode()).decode()}"
 
 
 def check_options(data: bytes) -> None:
