@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, Final
 
 from statcore.model.statistics import STATS, MetricValue
@@ -35,7 +36,7 @@ ODD_NUMBERS: Final = (
     " 1",
     "٣",
 )
-ODD_TEXTS: Final = (
+ODD_TEXTS: Final[Sequence[str]] = (
     "",
     " ",
     "bytes/s",
