@@ -126,6 +126,7 @@ METHODS = (
 CAUGHT: dict[InventoryCheck, list[tuple[str, str, Fault]]] = {
     inventory.check_pages_neither_overlap_nor_miss: [
         ("list_sessions", "a record too early", paging(lambda limit, offset, _: (limit, max(offset - 1, min(offset, 0))))),
+        ("list_kernels", "no offset without a limit", paging(lambda limit, offset, _: (limit, offset if limit else 0))),
         ("list_agents", "offset in pages", paging(lambda limit, offset, _: (limit, offset * (limit or 1)))),
         ("list_endpoints", "sorted after cutting", sorts_each_page),
     ],
@@ -212,6 +213,9 @@ CAUGHT: dict[InventoryCheck, list[tuple[str, str, Fault]]] = {
         ("find_kernels", "only the first place", FIRST_PLACES),
         ("find_kernels", "no owners", answering(without_owners)),
         ("find_kernels", "an error", fails_for_what_is_missing),
+        ("find_kernels", "at most 100", AT_MOST_100),
+        ("find_kernels", "all for no id", finds_anything),
+        ("find_agents", "all for no id", finds_anything),
         ("find_agents", "fewer records than ids", answering(lambda found, _: [one for one in found if one is not None])),
         ("find_agents", "at most 100", AT_MOST_100),
         ("find_agents", "every agent exists", answering(lambda _, ids: [AgentRecord(agent_id=id_) for id_ in ids])),
