@@ -17,6 +17,7 @@ from statcore.scopes import Scope
 from statcore_prometheus.options import PrometheusOptions
 from statcore_prometheus.server import Server
 from statcore_prometheus.wire import MatrixReader
+from statcore_valkey.extensions import ExtensionError
 from statcore_valkey.options import ValkeyOptions
 from statcore_valkey.server import ServerUrl
 
@@ -43,13 +44,19 @@ def each_token(**changes: Any) -> Callable[..., Any]:
     return changing(lambda tokens: tuple(attrs.evolve(token, **changes) for token in tokens))
 
 
+def without_pause(error: Any) -> Any:
+    """Return an error of a server that asks for no pause."""
+    error.retry_after_s = None
+    return error
+
+
 NO_ENTRY: Final = MalformedEntryError("refused", key="k")
 FAULTS: Final[Mapping[str, Fault]] = {
     "no count": ("codec", valkey_targets, "decode_count", changing(lambda _: None)),
     "no entry": ("entry", valkey_targets, "read_metrics", raising(NO_ENTRY)),
     "no agent": ("entry", valkey_targets, "read_agent", raising(NO_ENTRY)),
     "no rows": ("entry", valkey_targets, "row_reader", lambda _: lambda _fields: lambda *_, **__: None),
-    "no extension": ("extension", valkey_targets, "decode_extension", raising(valkey_targets.ExtensionError("refused"))),
+    "no extension": ("extension", valkey_targets, "decode_extension", raising(ExtensionError("refused"))),
     "zero for decimals": (
         "extension",
         valkey_targets,
@@ -62,7 +69,7 @@ FAULTS: Final[Mapping[str, Fault]] = {
         "retry-after",
         prometheus_targets,
         "from_status",
-        changing(lambda error: setattr(error, "retry_after_s", None) or error),
+        changing(without_pause),
     ),
     "no password": ("url", ServerUrl, "from_url", changing(lambda url: attrs.evolve(url, password=None))),
     "no database": ("url", ServerUrl, "from_url", changing(lambda url: attrs.evolve(url, db=None))),
