@@ -163,6 +163,11 @@ async def ignores_the_case_of_an_agent(_: Any, store: Store, agent_id: str, **me
     await store(agent_id.lower(), **metrics)
 
 
+async def trims_names_of_devices(_: Any, store: Store, agent_id: str, *, devices: Any, **metrics: Any) -> None:
+    """Store device metrics without the spaces around their names."""
+    await store(agent_id, devices={name.strip(): of_metric for name, of_metric in devices.items()}, **metrics)
+
+
 async def stores_a_node_without_limits(_: Any, store: Store, agent_id: str, *, node: Any, **metrics: Any) -> None:
     """Store no capacity of the node's metrics."""
     await store(agent_id, node={name: attrs.evolve(value, capacity=None) for name, value in node.items()}, **metrics)
@@ -342,6 +347,7 @@ CAUGHT: dict[StatisticsCheck, list[tuple[str, str, Fault]]] = {
     statistics.check_any_text_round_trips: [
         *((store, "normalized names", calling(normalized)) for store in MAPPED),
         ("store_agent", "agents in small letters", ignores_the_case_of_an_agent),
+        ("store_agent", "trimmed names of devices", trims_names_of_devices),
     ],
     statistics.check_histograms_round_trip: [
         ("store_endpoint", "0 as count", changing_metrics(lambda value: {**value, "count": value.get("count") or 0})),
