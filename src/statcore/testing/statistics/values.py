@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any, Final
 
 from statcore.model.statistics import STATS, MetricValue
@@ -36,7 +35,7 @@ ODD_NUMBERS: Final = (
     " 1",
     "٣",
 )
-ODD_TEXTS: Final[Sequence[str]] = (
+ODD_TEXTS: Final = (
     "",
     " ",
     "bytes/s",
@@ -95,7 +94,7 @@ async def check_any_text_round_trips(store: StatisticsPort, sink: StatisticsSink
     await sink.store_replica_statistics({(id_, other): inference})
     expect_entries([inference], await store.fetch_replica_statistics([(id_, other)]), "a replica with odd texts")
 
-    devices = dict.fromkeys(ODD_TEXTS, metrics)
+    devices: dict[str, dict[str, MetricValue]] = dict.fromkeys(ODD_TEXTS, metrics)
     await sink.store_agent_statistics(id_, node=metrics, devices=devices, interval_s=AGENT_INTERVAL_S)
     agent = {"node": shown(metrics), "devices": {text: shown(metrics) for text in ODD_TEXTS}}
     expect_entries([agent], await store.fetch_agent_statistics([id_]), "an agent with odd texts")
