@@ -92,9 +92,16 @@ async def shares_one_key_space(store: Any, _call: object, ids: list[Any]) -> Sta
 
 async def merges(broken: Any, store: Store, entries: Entries) -> None:
     """Keep metrics of an earlier write."""
-    old = await broken.right.fetch_kernel_statistics(list(entries))
-    kept = [{name: MetricValue.from_map(value) for name, value in (entry or {}).items()} for entry in old]
-    await store({id_: {**before, **entries[id_]} for id_, before in zip(entries, kept, strict=True)})
+    before = dict(broken.memo)
+    merged = {id_: {**before.get(id_, {}), **metrics} for id_, metrics in entries.items()}
+    broken.memo += merged.items()
+    await store(merged)
+
+
+async def keeps_the_devices_of_an_agent(broken: Any, store: Store, agent_id: str, *, devices: Any, **metrics: Any) -> None:
+    """Keep devices of an earlier write."""
+    broken.memo += devices.items()
+    await store(agent_id, devices=dict(broken.memo), **metrics)
 
 
 async def replaces_everything(broken: Any, store: Store, entries: Entries) -> None:
@@ -353,7 +360,10 @@ CAUGHT: dict[StatisticsCheck, list[tuple[str, str, Fault]]] = {
         ("store_endpoint", "0 as count", changing_metrics(lambda value: {**value, "count": value.get("count") or 0})),
         ("store_endpoint", "thresholds as numbers", changing_metrics(with_numbers)),
     ],
-    statistics.check_writes_replace_the_whole_entry: [("store_kernel", "merges", merges)],
+    statistics.check_writes_replace_the_whole_entry: [
+        *((store, "merges", merges) for store in MAPPED),
+        ("store_agent", "keeps devices", keeps_the_devices_of_an_agent),
+    ],
     statistics.check_reads_see_the_newest_write: [(fetch, "a cache", answers_from_a_cache) for fetch in FETCHES],
     statistics.check_writes_leave_other_entries_alone: [(store, "empties others", replaces_everything) for store in MAPPED],
     statistics.check_writing_nothing_is_allowed: [
