@@ -266,6 +266,7 @@ CAUGHT: dict[MetricCheck, list[tuple[str, str, Fault]]] = {
     metrics.check_gauges_are_the_newest_sample: [
         ("query_", "values one too high", drawing(lambda points: [(t, v + 1) for t, v in points])),
         ("query_", "partial", answering(lambda result, *_: attrs.evolve(result, partial=True))),
+        ("query_", "the name", labelling(lambda labels: {"__name__": "x", **labels})),
     ],
     metrics.check_values_are_exact: [
         ("query_utilization_now", "0 for NaN", ZERO_FOR_NAN),
@@ -282,6 +283,7 @@ CAUGHT: dict[MetricCheck, list[tuple[str, str, Fault]]] = {
     ],
     metrics.check_capacities_are_gauges: [("query_", "a rate", calling(rated))],
     metrics.check_points_lie_on_the_grid: [
+        ("query_", "a second late", drawing(lambda points: [(t + 1, v) for t, v in points])),
         ("query_", "no last point", drawing(lambda points: list(points)[:-1])),
         ("query_", "no first point", begins_a_step_late),
     ],
@@ -331,6 +333,7 @@ CAUGHT: dict[MetricCheck, list[tuple[str, str, Fault]]] = {
         )
     ],
     metrics.check_label_values_of_all_series: [
+        ("label_values", "the first alone", answering(lambda values, *_: list(values)[:1])),
         ("label_values", "unsorted", answering(lambda values, *_: list(values)[::-1])),
         ("label_values", "twice", answering(lambda values, *_: sorted([*values, *values]))),
     ],
