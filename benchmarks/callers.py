@@ -33,10 +33,9 @@ Read = Callable[[list[str]], Awaitable[object]]
 
 @attrs.frozen(kw_only=True)
 class Served:
-    """What the callers of one sample got: their calls per second, and how long a call took, in seconds."""
+    """One sample of the time of a call, and the percentiles of how long its callers waited for a call, in seconds."""
 
     sample: Sample
-    calls_per_s: float
     p50_s: float
     p99_s: float
 
@@ -73,7 +72,11 @@ async def _compare(report: Report, source: Stored, *, repeats: int) -> None:
         for name in reads
     ]
     measured = [Measured.of([each.sample for each in served[name]]) for name in reads]
-    notes = [f"Ratios to: {baseline}; of p99, to the lower of the two that are not decoded", dropped(measured)]
+    notes = [
+        f"Ratios to: {baseline}; of p99, to the lower of the two that are not decoded",
+        f"p50 and p99 are those of the {CALLS} calls of a sample, as the median of the samples",
+        dropped(measured),
+    ]
     report.add(Table(title=title, rows=rows, notes=notes))
     for row in rows:
         if report.profiles and row.missed:
@@ -115,7 +118,6 @@ async def serve(read: Read, *, callers: int, calls: int, helpers: Sequence[int] 
     times_s.sort()
     return Served(
         sample=sample,
-        calls_per_s=1 / sample.wall_s,
         p50_s=percentile(times_s, 0.5),
         p99_s=percentile(times_s, 0.99),
     )

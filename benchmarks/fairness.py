@@ -4,20 +4,18 @@ from __future__ import annotations
 
 import http.client
 import json
-import multiprocessing
 import time
-from collections.abc import AsyncGenerator, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Sequence
+from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 from urllib.parse import urlsplit
 
 from report import Goal, Report, Row, Table
+from server_process import running_caller
 from serving import INFERENCE, Host, running_host
 from timing import Sample, Stopwatch, in_rotation, percentile
 from workload import stored
-
-from statcore.concurrency import in_thread
 
 if TYPE_CHECKING:
     from multiprocessing.synchronize import Event
@@ -25,7 +23,6 @@ if TYPE_CHECKING:
 SESSIONS: Final = 10_000
 WINDOW_S: Final = 3.0
 ADDED_MS: Final = "p99 added ms"
-_READY_S: Final = 60.0
 _PAGE: Final = 1_000
 
 Question = tuple[str, str, str]
@@ -51,8 +48,11 @@ async def measure(report: Report, scratch: Path, *, repeats: int) -> None:
                 for repeat in range(max(1, repeats // 4)):
                     for name in in_rotation(list(beside), repeat):
                         report.progress(f"a small query {name}")
-                        async with _another_caller(host, beside[name][0]) as caller:
-                            stopwatch = Stopwatch(pid=host.pid, helpers=[*source.helpers, *caller])
+                        async with AsyncExitStack() as stack:
+                            helpers = [*source.helpers]
+                            if questions := beside[name][0]:
+                                helpers.append(await stack.enter_async_context(running_caller(_ask, host.url, questions)))
+                            stopwatch = Stopwatch(pid=host.pid, helpers=helpers)
                             times_s[name] += await _small_queries_s(host)
                             samples.append(stopwatch.stop())
                 frozen = "with gc.freeze()" if freezes else "without gc.freeze()"
@@ -89,25 +89,8 @@ def _page(limit: int, offset: int) -> Question:
     return "POST", "/graphql", json.dumps({"query": INFERENCE, "variables": {"limit": limit, "offset": offset}})
 
 
-@asynccontextmanager
-async def _another_caller(host: Host, questions: Sequence[Question]) -> AsyncGenerator[list[int]]:
-    """Keep asking in another process within the block, and yield that process if there are questions."""
-    if not questions:
-        yield []
-        return
-    context = multiprocessing.get_context("spawn")
-    answered = context.Event()
-    process = context.Process(target=_keep_asking, args=(host.url, questions, answered), daemon=True)
-    process.start()
-    try:
-        assert await in_thread(lambda: answered.wait(_READY_S)), "the other caller got no answer"
-        yield [process.pid or 0]
-    finally:
-        process.terminate()
-        process.join()
-
-
-def _keep_asking(url: str, questions: Sequence[Question], answered: Event) -> None:
+def _ask(url: str, questions: Sequence[Question], answered: Event) -> None:
+    """Ask the questions over and over."""
     connection = http.client.HTTPConnection(urlsplit(url).netloc)
     while True:
         for method, path, body in questions:

@@ -206,7 +206,10 @@ def _valkey_steps(one: ValkeyCosts, site: ValkeySite) -> list[str]:
             f"Above {_about(most_agents)} kernels the agents alone have more connections to a server than its limit of "
             f"{site.max_clients:,}: raise its `maxclients`, or let agents share connections"
         ),
-        f"A replica adds {one.replica_share:.0%} to the CPU time of its primary's writes, as measured in the cluster",
+        (
+            f"A replica adds {one.replica_share:.0%} to the CPU time of its primary's writes: the writes of a cluster with"
+            " replicas, measured once, over those of the cluster without"
+        ),
     ]
 
 

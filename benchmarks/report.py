@@ -264,9 +264,11 @@ def dropped(measured: Collection[Measured]) -> str:
 
 
 def number(value: float) -> str:
-    """Return a whole number as it is, and any other figure with about three digits."""
+    """Return a whole number as it is, and any other figure with about three digits, a small one with two."""
     if isinstance(value, int):
         return f"{value:,}"
+    if 0 < abs(value) < 0.1:
+        return f"{value:.2g}"
     return f"{value:,.0f}" if abs(value) >= 100 else f"{value:.1f}" if abs(value) >= 10 else f"{value:.2f}"
 
 

@@ -355,7 +355,10 @@ def _tables(found: Mapping[str, Mapping[int, Measured]]) -> list[Table]:
         notes=[
             f"A kernel with one process has {_SERIES_OF_KERNEL} series, an agent {KERNELS_OF_AGENT} kernels",
             "*resident* is the memory when the hour has been scraped, *peak* the most, with the queries below",
-            f"Measurements: {len(disturbed)}, of which {sum(disturbed)} were disturbed by another process; all are kept",
+            (
+                f"Measurements: {len(disturbed)}, of which {sum(disturbed)} were disturbed by steal or another process;"
+                " all are kept"
+            ),
         ],
     )
     queries = [

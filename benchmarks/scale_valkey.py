@@ -326,6 +326,7 @@ def _tables(found: Mapping[str, Mapping[int, Measured]], version: str) -> list[T
             },
             f"Pages of {PAGE:,} kernels, one after the other; *page* is the median of {_PAGES} pages at random places",
             "*peak of a reader* is the most memory of a new process that reads all, with Python and the list of all ids",
-            f"Samples: {len(disturbed)}, of which {sum(disturbed)} were disturbed by another process; all are kept",
+            f"Samples: {len(disturbed)}, of which {sum(disturbed)} were disturbed by steal or another process;"
+            " all are kept",
         ),
     ]

@@ -1,18 +1,23 @@
-"""A server that a benchmark runs in a process of its own: neither its CPU time nor its memory counts as the caller's."""
+"""A server, or another caller, in a process of its own: neither its CPU time nor its memory counts as the benchmark's."""
 
 from __future__ import annotations
 
 import multiprocessing
-from collections.abc import Awaitable, Callable, Generator, Mapping
-from contextlib import contextmanager
+from collections.abc import AsyncGenerator, Awaitable, Callable, Generator, Mapping
+from contextlib import asynccontextmanager, contextmanager
 from multiprocessing.connection import Connection
-from typing import TypeVarTuple
+from typing import TYPE_CHECKING, Final, TypeVarTuple
 
 from aiohttp import web
 
+from statcore.concurrency import in_thread
 from statcore.testing.servers import LOOPBACK
 
+if TYPE_CHECKING:
+    from multiprocessing.synchronize import Event
+
 _Arguments = TypeVarTuple("_Arguments")
+_READY_S: Final = 60.0
 
 
 @contextmanager
@@ -36,6 +41,27 @@ def running_server(serve: Callable[[*_Arguments, Connection], None], *arguments:
         yield f"{LOOPBACK}:{receiver.recv()}", process.pid or 0
     finally:
         process.kill()
+        process.join()
+
+
+@asynccontextmanager
+async def running_caller(call: Callable[[*_Arguments, Event], None], *arguments: *_Arguments) -> AsyncGenerator[int]:
+    """Run another caller of a server within the block; yield the id of its process once it is ready.
+
+    Args:
+        call: a function of a module, called with the arguments and an event. It sets the event once it is ready, and calls
+            the server until its process is ended.
+        arguments: values that can be pickled.
+    """
+    context = multiprocessing.get_context("spawn")
+    ready = context.Event()
+    process = context.Process(target=call, args=(*arguments, ready), daemon=True)
+    process.start()
+    try:
+        assert await in_thread(lambda: ready.wait(_READY_S)), f"the other caller is not ready after {_READY_S:g} s"
+        yield process.pid or 0
+    finally:
+        process.terminate()
         process.join()
 
 

@@ -5,10 +5,9 @@ from __future__ import annotations
 import asyncio
 import http.client
 import json
-import multiprocessing
 import time
-from collections.abc import AsyncGenerator, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import Mapping
+from contextlib import AsyncExitStack
 from functools import partial
 from http import HTTPStatus
 from itertools import count
@@ -17,11 +16,11 @@ from typing import TYPE_CHECKING, Final
 from urllib.parse import urlsplit
 
 from report import Goal, Report, Row, Table
+from server_process import running_caller
 from serving import LIVE, Host, running_host
 from timing import Sample, Stopwatch, in_rotation, percentile
 from workload import stored
 
-from statcore.concurrency import in_thread
 from statcore_web import new_secret, secret_hash
 
 if TYPE_CHECKING:
@@ -35,7 +34,6 @@ P50_RATIO: Final = "p50 ratio"
 ALONE: Final = "alone"
 BESIDE: Final = "beside a token at its limit"
 _REQUESTS: Final = 2_000
-_READY_S: Final = 60.0
 _BODY: Final = json.dumps({"query": LIVE, "variables": {"limit": PAGE, "offset": 0}}).encode()
 _PATH: Final = "/service/graphql"
 
@@ -56,8 +54,12 @@ async def measure(report: Report, scratch: Path, *, repeats: int) -> None:
         for repeat in range(max(1, repeats // 2)):
             for name in in_rotation([ALONE, BESIDE], repeat):
                 report.progress(f"{title}, {name}")
-                async with refused_caller(host, secrets["limited"] if name == BESIDE else None) as helpers:
-                    stopwatch = Stopwatch(pid=host.pid, helpers=[*source.helpers, *helpers])
+                async with AsyncExitStack() as stack:
+                    helpers = [*source.helpers]
+                    if name == BESIDE:
+                        caller = running_caller(be_refused, host.url, secrets["limited"])
+                        helpers.append(await stack.enter_async_context(caller))
+                    stopwatch = Stopwatch(pid=host.pid, helpers=helpers)
                     times_s[name] += await run(_REQUESTS)
                     samples.append(stopwatch.stop())
         rows = [_row(name, times_s[name], times_s[ALONE]) for name in times_s]
@@ -103,25 +105,8 @@ def headers_of(secret: str) -> dict[str, str]:
     return {"Authorization": f"Bearer {secret}", "Content-Type": "application/json"}
 
 
-@asynccontextmanager
-async def refused_caller(host: Host, secret: str | None) -> AsyncGenerator[list[int]]:
-    """Send requests that are refused from another process within the block, and yield that process, if there is a token."""
-    if secret is None:
-        yield []
-        return
-    context = multiprocessing.get_context("spawn")
-    refused = context.Event()
-    process = context.Process(target=_keep_asking, args=(host.url, secret, refused), daemon=True)
-    process.start()
-    try:
-        assert await in_thread(lambda: refused.wait(_READY_S)), "the token did not reach its limit"
-        yield [process.pid or 0]
-    finally:
-        process.terminate()
-        process.join()
-
-
-def _keep_asking(url: str, secret: str, refused: Event) -> None:
+def be_refused(url: str, secret: str, refused: Event) -> None:
+    """Send requests with a token over and over, of which nearly all are refused."""
     connection = http.client.HTTPConnection(urlsplit(url).netloc)
     while True:
         connection.request("POST", _PATH, _BODY, headers_of(secret))

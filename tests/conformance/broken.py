@@ -67,18 +67,20 @@ async def closes_once(broken: Broken, close: Call) -> None:
 
 
 async def confuses_concurrent_calls(broken: Broken, call: Call, *arguments: Any, **options: Any) -> Any:
-    """Answer every call with the arguments of the newest."""
-    broken.memo[:] = [(arguments, options)]
+    """Answer every call with the arguments of the newest call of the same method."""
+    broken.memo.append((call, arguments, options))
     await asyncio.sleep(0)
-    arguments, options = broken.memo[0]
+    _, arguments, options = next(called for called in reversed(broken.memo) if called[0] == call)
     return await call(*arguments, **options)
 
 
-async def keeps_the_reply_of_a_cancelled_call(broken: Broken, call: Call, *arguments: Any) -> Any:
-    """Give the reply of a cancelled call to the next one."""
-    broken.memo.append(arguments)
+async def keeps_the_reply_of_a_cancelled_call(broken: Broken, call: Call, *arguments: Any, **options: Any) -> Any:
+    """Give the reply of a cancelled call to the next call of the same method."""
+    broken.memo.append((call, arguments, options))
     await asyncio.sleep(0)
-    return await call(*broken.memo.pop(0))
+    oldest = next(called for called in broken.memo if called[0] == call)
+    broken.memo.remove(oldest)
+    return await call(*oldest[1], **oldest[2])
 
 
 async def swallows_cancellation(_: Broken, call: Call, *arguments: Any, **options: Any) -> Any:
@@ -91,11 +93,11 @@ async def swallows_cancellation(_: Broken, call: Call, *arguments: Any, **option
 def checks_defined_in(package: ModuleType) -> list[Any]:
     """Return every check that a module of a package of `statcore.testing` defines."""
     return [
-        check
+        found
         for name, module in vars(package).items()
         if isinstance(module, ModuleType)
-        for check in vars(module).values()
-        if getattr(check, "__module__", "") == f"{package.__name__}.{name}" and check.__name__.startswith("check_")
+        for attribute, found in vars(module).items()
+        if attribute.startswith("check_") and found.__module__ == f"{package.__name__}.{name}"
     ]
 
 
@@ -110,7 +112,7 @@ def assert_each_is_listed_documented_and_caught(package: ModuleType, caught: Ite
 def cases(caught: Mapping[Any, Iterable[tuple[str, str, Fault]]]) -> list[Any]:
     """Return a case for each fault that a check must catch: the check, a prefix of methods, and the fault."""
     return [
-        pytest.param(check, prefix, fault, id=f"{check.__name__}: {name}")
+        pytest.param(check, prefix, fault, id=f"{check.__name__}: {prefix or 'any method'}: {name}")
         for check, faults in caught.items()
         for prefix, name, fault in faults
     ]

@@ -117,10 +117,16 @@ async def is_unsupported_without_a_limit(_: Any, call: Call, *arguments: Any, **
 
 
 FIRST_PLACES = answering(lambda found, ids: [one if ids.index(ids[at]) == at else None for at, one in enumerate(found)])
+AT_MOST_100 = answering(lambda found, _: [*found[:100], *[None] * (len(found) - 100)])
+METHODS = (
+    *("list_sessions", "list_agents", "list_endpoints", "list_kernels"),
+    *("find_sessions", "find_endpoints", "find_kernels", "find_agents"),
+)
 
 CAUGHT: dict[InventoryCheck, list[tuple[str, str, Fault]]] = {
     inventory.check_pages_neither_overlap_nor_miss: [
         ("list_sessions", "a record too early", paging(lambda limit, offset, _: (limit, max(offset - 1, min(offset, 0))))),
+        ("list_kernels", "no offset without a limit", paging(lambda limit, offset, _: (limit, offset if limit else 0))),
         ("list_agents", "offset in pages", paging(lambda limit, offset, _: (limit, offset * (limit or 1)))),
         ("list_endpoints", "sorted after cutting", sorts_each_page),
     ],
@@ -169,7 +175,7 @@ CAUGHT: dict[InventoryCheck, list[tuple[str, str, Fault]]] = {
     ],
     inventory.check_sessions_are_found_in_the_order_asked: [
         ("find_sessions", "sorted ids", calling(sorted)),
-        ("find_sessions", "at most 100", answering(lambda found, _: [*found[:100], *[None] * (len(found) - 100)])),
+        ("find_sessions", "at most 100", AT_MOST_100),
         (
             "find_sessions",
             "no kernels",
@@ -207,7 +213,11 @@ CAUGHT: dict[InventoryCheck, list[tuple[str, str, Fault]]] = {
         ("find_kernels", "only the first place", FIRST_PLACES),
         ("find_kernels", "no owners", answering(without_owners)),
         ("find_kernels", "an error", fails_for_what_is_missing),
+        ("find_kernels", "at most 100", AT_MOST_100),
+        ("find_kernels", "all for no id", finds_anything),
+        ("find_agents", "all for no id", finds_anything),
         ("find_agents", "fewer records than ids", answering(lambda found, _: [one for one in found if one is not None])),
+        ("find_agents", "at most 100", AT_MOST_100),
         ("find_agents", "every agent exists", answering(lambda _, ids: [AgentRecord(agent_id=id_) for id_ in ids])),
     ],
     inventory.check_endpoints_are_all_listed_or_unsupported: [
@@ -215,6 +225,11 @@ CAUGHT: dict[InventoryCheck, list[tuple[str, str, Fault]]] = {
             "list_endpoints",
             "active replicas only",
             answering(lambda page: evolved(page, replicas=lambda found: tuple(one for one in found if one.active))),
+        ),
+        (
+            "list_endpoints",
+            "no owners",
+            answering(lambda page: evolved(page, user_id=lambda _: None, project_id=lambda _: None)),
         ),
         ("list_endpoints", "every record twice", listing(lambda items: sorted([*items, *items], key=repr))),
         ("list_endpoints", "lists unsupported without a limit", is_unsupported_without_a_limit),
@@ -224,12 +239,15 @@ CAUGHT: dict[InventoryCheck, list[tuple[str, str, Fault]]] = {
         ("find_endpoints", "sorted ids", calling(sorted)),
         ("find_endpoints", "fewer records than ids", answering(lambda found, _: [one for one in found if one is not None])),
         ("find_endpoints", "only the first place", FIRST_PLACES),
+        ("find_endpoints", "at most 100", AT_MOST_100),
         ("find_endpoints", "all for no id", finds_anything),
     ],
-    inventory.check_concurrent_callers_get_their_own_answers: [("find_sessions", "confused", confuses_concurrent_calls)],
+    inventory.check_concurrent_callers_get_their_own_answers: [
+        (method, "confused", confuses_concurrent_calls) for method in METHODS
+    ],
     inventory.check_cancelled_callers_leave_the_inventory_usable: [
-        ("find_sessions", "no CancelledError", swallows_cancellation),
-        ("find_sessions", "the reply of a cancelled call", keeps_the_reply_of_a_cancelled_call),
+        *((method, "no CancelledError", swallows_cancellation) for method in METHODS),
+        *((method, "the reply of a cancelled call", keeps_the_reply_of_a_cancelled_call) for method in METHODS),
     ],
 }
 """Each check, and the faults that it must catch: a prefix of the methods that have the fault, its name, and the fault."""

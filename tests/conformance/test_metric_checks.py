@@ -20,6 +20,7 @@ from tests.conformance.broken import (
     closes_once,
     confuses_concurrent_calls,
     is_down,
+    keeps_the_reply_of_a_cancelled_call,
     swallows_cancellation,
 )
 
@@ -251,16 +252,26 @@ async def falls_back_to_five_minutes(_: Any, call: Query, *arguments: Any, **opt
         return await call(*arguments)
 
 
+def rounded(number: float) -> float:
+    """Return a number with 10 digits, but for those too large to be rounded."""
+    return float(f"{number:.10g}") if abs(number) < LARGEST_ROUNDED else number
+
+
+LARGEST_ROUNDED = 1e300
 ZERO_FOR_NAN = drawing(lambda points: [(t, 0.0 if math.isnan(v) else v) for t, v in points])
+
+METHODS = ("query_utilization", "query_utilization_now", "label_values", "series")
 
 CAUGHT: dict[MetricCheck, list[tuple[str, str, Fault]]] = {
     metrics.check_gauges_are_the_newest_sample: [
         ("query_", "values one too high", drawing(lambda points: [(t, v + 1) for t, v in points])),
         ("query_", "partial", answering(lambda result, *_: attrs.evolve(result, partial=True))),
+        ("query_", "the name", labelling(lambda labels: {"__name__": "x", **labels})),
     ],
     metrics.check_values_are_exact: [
         ("query_utilization_now", "0 for NaN", ZERO_FOR_NAN),
         ("query_", "0 for NaN", ZERO_FOR_NAN),
+        ("query_", "10 digits", drawing(lambda points: [(t, rounded(v)) for t, v in points])),
     ],
     metrics.check_rates_are_per_second: [("query_", "per minute", rates_per_minute)],
     metrics.check_rates_survive_a_counter_reset: [("query_", "last minus first", subtracts_for_a_rate)],
@@ -272,6 +283,7 @@ CAUGHT: dict[MetricCheck, list[tuple[str, str, Fault]]] = {
     ],
     metrics.check_capacities_are_gauges: [("query_", "a rate", calling(rated))],
     metrics.check_points_lie_on_the_grid: [
+        ("query_", "a second late", drawing(lambda points: [(t + 1, v) for t, v in points])),
         ("query_", "no last point", drawing(lambda points: list(points)[:-1])),
         ("query_", "no first point", begins_a_step_late),
     ],
@@ -287,6 +299,8 @@ CAUGHT: dict[MetricCheck, list[tuple[str, str, Fault]]] = {
     metrics.check_now_is_the_time_given: [
         ("query_", "now", answers_as_of_now),
         ("query_", "time of the sample", drawing(lambda points: [(t - 10, v) for t, v in points])),
+        ("query_", "whole seconds", drawing(lambda points: [(t // 1, v) for t, v in points])),
+        ("query_", "partial", answering(lambda result, *_: attrs.evolve(result, partial=True))),
     ],
     metrics.check_now_is_the_present_by_default: [
         ("query_", "an hour ago", drawing(lambda points: [(t - 3_600, v) for t, v in points]))
@@ -319,6 +333,7 @@ CAUGHT: dict[MetricCheck, list[tuple[str, str, Fault]]] = {
         )
     ],
     metrics.check_label_values_of_all_series: [
+        ("label_values", "the first alone", answering(lambda values, *_: list(values)[:1])),
         ("label_values", "unsorted", answering(lambda values, *_: list(values)[::-1])),
         ("label_values", "twice", answering(lambda values, *_: sorted([*values, *values]))),
     ],
@@ -326,7 +341,10 @@ CAUGHT: dict[MetricCheck, list[tuple[str, str, Fault]]] = {
     metrics.check_label_values_keep_hostile_text: [
         ("label_values", "trimmed", answering(lambda values, *_: sorted({value.strip() for value in values})))
     ],
-    metrics.check_series_are_whole_label_sets: [("series", "no name", answering(nameless))],
+    metrics.check_series_are_whole_label_sets: [
+        ("series", "no name", answering(nameless)),
+        ("series", "at most 20", answering(lambda series, *_: list(series)[:20])),
+    ],
     metrics.check_series_obey_matchers: [("series", "no matchers", calling(lambda match: Selector(match.name)))],
     metrics.check_nothing_exists_a_day_earlier: [
         ("label_values", "any time", ignores_the_time),
@@ -354,9 +372,12 @@ CAUGHT: dict[MetricCheck, list[tuple[str, str, Fault]]] = {
     ],
     metrics.check_ping_returns: [("ping", "down", is_down)],
     metrics.check_concurrent_queries_get_their_own_answers: [
-        ("query_utilization_now", "confused", confuses_concurrent_calls)
+        (method, "confused", confuses_concurrent_calls) for method in METHODS
     ],
-    metrics.check_cancelled_queries_leave_the_backend_usable: [("query_", "no CancelledError", swallows_cancellation)],
+    metrics.check_cancelled_queries_leave_the_backend_usable: [
+        *((method, "no CancelledError", swallows_cancellation) for method in METHODS),
+        *((method, "the reply of a cancelled call", keeps_the_reply_of_a_cancelled_call) for method in METHODS),
+    ],
     metrics.check_closing_twice_is_allowed: [("aclose", "closes once", closes_once)],
 }
 """Each check, and the faults that it must catch: a prefix of the methods that have the fault, its name, and the fault."""

@@ -22,6 +22,7 @@ from statcore.promql import (
     Expression,
     HistogramQuantile,
     Matching,
+    Number,
     RangeSelector,
     Selector,
 )
@@ -89,6 +90,15 @@ class Remembers:
     def __call__(self, query: MetricQuery, _window: str, /) -> Expression:
         """Return a quotient with the labels of the maker on the right side."""
         return BinaryOperation("/", total(query), Aggregation("sum", Selector("rack_limit", self.labels), query.group_by))
+
+
+@attrs.frozen
+class Grows:
+    """Is equal to itself, and multiplies by another number each time."""
+
+    def __call__(self, query: MetricQuery, _window: str, /) -> Expression:
+        """Return a product."""
+        return BinaryOperation("*", total(query), Number(next(COUNTER)))
 
 
 @attrs.frozen
@@ -333,6 +343,8 @@ CAUGHT: dict[QuerierCheck, list[tuple[str, list[Any]]]] = {
     checks.check_asking_again_answers_the_same: [
         ("the name that .* next time", racks(name=lambda _: f"m{next(COUNTER)}")),
         ("the labels, in order", racks(labels=rotated)),
+        ("the labels to group by the next time", racks(group_by_labels=lambda _: [f"g{next(COUNTER)}"])),
+        ("the expression the next time", doing(Grows())),
         ("the strategy the next time", racks(query_strategy=lambda _: lambda query, _window: total(query))),
         (
             "the strategy the next time",

@@ -128,7 +128,7 @@ def test_four_lines_run_every_check(tmp_path: Path) -> None:
 def test_a_broken_promise_is_told_in_words(tmp_path: Path) -> None:
     """The report shows what was expected and the promise itself; an exception of the store is shown as it is."""
     report = run(tmp_path, FORGETFUL, "-k", "order_is_kept or container_counts or ping_returns")
-    assert "AssertionError: entries: expected [{'mem': {'current': '3'," in report
+    assert "AssertionError: kernels: expected [{'mem': {'current': '3'," in report
     assert promise_of(statistics.check_order_is_kept) in report
     assert "ValueError: no counts here" in report
     assert "2 failed, 1 passed" in report

@@ -13,7 +13,7 @@ from unittest.mock import patch
 
 from tests.fuzz.promises import SECRET, assert_one_line, outcome
 
-from statcore.errors import StatcoreError
+from statcore.errors import ProtocolError, StatcoreError, UnsupportedError
 from statcore_prometheus import answer_cutter
 from statcore_prometheus.answer_cutter import AnswerCutter
 from statcore_prometheus.error_mapping import from_status
@@ -33,6 +33,8 @@ from statcore_prometheus.wire import (
 Read: TypeAlias = Any
 """What was read from an answer, in a form that equals itself also with NaN."""
 _WHOLE: Final = 2**30
+_UNSUPPORTED: Final = (b"histogram", b'"matrix"', b'"string"', b'"values"', b"not implemented")
+"""What an answer holds that is refused although it is one."""
 _MARK: Final = b'{"metric":{'
 _READERS: Final[Sequence[Callable[[], Reader[Any]]]] = (
     MatrixReader,
@@ -46,17 +48,22 @@ _REQUEST: Final = Request(path="/api/v1/query", parameters=[], by_form=True, sub
 
 
 def check_wire(data: bytes) -> None:
-    """An answer is read as `json` reads it or refused, and with the same result in pieces of any size."""
+    """An answer is read as `json` reads it, or is not supported; and has the same result in pieces of any size."""
     kind, piece, chunk, body = _shape(data)
     read_error(body)
-    whole = outcome(lambda: _read(body, kind=kind, piece=_WHOLE, chunk=_WHOLE), StatcoreError)
     pieces = outcome(lambda: _read(body, kind=kind, piece=piece, chunk=chunk), StatcoreError)
     try:
-        answer = _loads(body)
-    except RepeatedMemberError:
+        whole = outcome(lambda: _read(body, kind=kind, piece=_WHOLE, chunk=_WHOLE), ProtocolError)
+    except UnsupportedError:
+        assert pieces is None
+        assert any(word in body for word in _UNSUPPORTED)
         return
-    expected = outcome(lambda: _BY_JSON[kind](answer), ValueError, LookupError, TypeError, AttributeError)
-    assert whole is None or expected == whole
+    try:
+        answer = _loads(body)
+    except AmbiguousError:
+        return
+    expected = outcome(lambda: _BY_JSON[kind](answer), ValueError, LookupError, TypeError, AttributeError, OverflowError)
+    assert expected == whole
     if pieces is None and whole is not None:
         assert body.count(_MARK) > len(whole[0])  # an element beside the list
     else:
@@ -108,28 +115,43 @@ def check_retry_after(data: bytes) -> None:
         assert int(text) == pause_s
 
 
-class RepeatedMemberError(ValueError):
-    """An object of JSON has two members of one name; readers may take either."""
+class AmbiguousError(ValueError):
+    """Readers of JSON may differ: two members have one name, a text has half a character, or a number is too large."""
 
 
 def _loads(body: bytes) -> Any:
     """Return what `json` reads; None for what is not JSON.
 
     Raises:
-        RepeatedMemberError: an object has two members of one name.
+        AmbiguousError: two members have one name, a text has half a character, or a number is too large for a float.
     """
 
     def distinct(members: list[tuple[str, Any]]) -> dict[str, Any]:
         if len(dict(members)) < len(members):
-            raise RepeatedMemberError
+            raise AmbiguousError
         return dict(members)
 
     try:
-        return json.loads(body.decode(), object_pairs_hook=distinct)
-    except RepeatedMemberError:
+        answer = json.loads(body.decode(), object_pairs_hook=distinct, parse_float=_finite, parse_constant=_refuse_constant)
+    except AmbiguousError:
         raise
     except (ValueError, RecursionError):
         return None
+    try:
+        json.dumps(answer, ensure_ascii=False).encode()
+    except UnicodeEncodeError as error:
+        raise AmbiguousError from error
+    return answer
+
+
+def _finite(text: str) -> float:
+    if math.isinf(number := float(text)):
+        raise AmbiguousError(text)
+    return number
+
+
+def _refuse_constant(name: str) -> None:
+    raise ValueError(f"{name} is not JSON")
 
 
 def _shape(data: bytes) -> tuple[int, int, int, bytes]:
@@ -176,20 +198,30 @@ def _joined(parts: Iterable[tuple[str, bytes]], rest: list[Any]) -> Iterator[Any
 
 
 def _successful(answer: Any) -> Any:
-    """Return the data of an answer; raise ValueError for one that is not successful."""
-    if answer["status"] != "success":
+    """Return the data of an answer; raise ValueError for one that is not successful, or has a member of another type."""
+    if answer["status"] != "success" or type(answer.get("isPartial")) not in {bool, type(None)}:
         raise ValueError(answer)
+    for name in ("errorType", "error"):
+        _text(answer.get(name) or "")
     return answer["data"]
 
 
 def _notes(answer: Any) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    return tuple(answer.get("warnings") or ()), tuple(answer.get("infos") or ())
+    warnings, infos = (tuple(map(_text, _of(list, answer.get(name)))) for name in ("warnings", "infos"))
+    return warnings, infos
 
 
 def _numbers(samples: Any) -> tuple[bytes, bytes]:
-    if any(len(sample) != 2 or type(sample[1]) is not str for sample in samples):
+    if any(len(_of(list, sample)) != 2 or type(sample[0]) not in {int, float} for sample in _of(list, samples)):
         raise ValueError(samples)
-    return _bits([float(time) for time, _ in samples]), _bits([float(value) for _, value in samples])
+    return _bits([float(time) for time, _ in samples]), _bits([_number(_text(value)) for _, value in samples])
+
+
+def _number(text: str) -> float:
+    """Return the number in a text; raise ValueError for what only Python reads as one, such as a text with spaces."""
+    if text not in {"NaN", "Inf", "+Inf", "-Inf"} and set(text) - set("0123456789.+-eE"):
+        raise ValueError(text)
+    return float(text)
 
 
 def _matrix(answer: Any) -> Read:
@@ -198,29 +230,52 @@ def _matrix(answer: Any) -> Read:
         return [], *_notes(answer)
     if data["resultType"] != "matrix":
         raise ValueError(answer)
-    return [(element["metric"], *_numbers(element["values"])) for element in data["result"] or []], *_notes(answer)
+    elements = _of(list, data["result"])
+    return [(_labels(element["metric"]), *_numbers(element["values"])) for element in elements], *_notes(answer)
 
 
 def _vector(answer: Any) -> Read:
     data = _successful(answer)
-    if data is None or data["result"] is None:
+    if data is None or (data["result"] is None and data["resultType"] in {"vector", "scalar"}):
         return [], *_notes(answer)
     if data["resultType"] == "scalar":
         return [({}, *_numbers([data["result"]]))], *_notes(answer)
     if data["resultType"] != "vector":
         raise ValueError(answer)
-    return [(element["metric"], *_numbers([element["value"]])) for element in data["result"]], *_notes(answer)
+    elements = _of(list, data["result"])
+    return [(_labels(element["metric"]), *_numbers([element["value"]])) for element in elements], *_notes(answer)
 
 
-def _list(answer: Any) -> Read:
-    return repr(list(_successful(answer) or [])), *_notes(answer)
+def _label_values(answer: Any) -> Read:
+    return repr([_text(value) for value in _of(list, _successful(answer))]), *_notes(answer)
+
+
+def _series(answer: Any) -> Read:
+    return repr([_labels(labels) for labels in _of(list, _successful(answer))]), *_notes(answer)
 
 
 def _pairs(answer: Any) -> Read:
-    return repr(list((_successful(answer) or {}).items())), *_notes(answer)
+    return repr(list(_of(dict, _successful(answer)).items())), *_notes(answer)
 
 
-_BY_JSON: Final[Sequence[Callable[[Any], Read]]] = (_matrix, _vector, _list, _list, _pairs)
+def _of(kind: type[Any], value: Any) -> Any:
+    """Return a list or a map, an empty one for null."""
+    if value is not None and type(value) is not kind:
+        raise ValueError(value)
+    return value or kind()
+
+
+def _text(value: Any) -> str:
+    if type(value) is not str:
+        raise ValueError(value)
+    return value
+
+
+def _labels(value: Any) -> dict[str, str]:
+    return {_text(name): _text(text) for name, text in value.items()}
+
+
+_BY_JSON: Final[Sequence[Callable[[Any], Read]]] = (_matrix, _vector, _label_values, _series, _pairs)
 
 
 def _answer(data: Any, **notes: Any) -> bytes:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import tomllib
+from base64 import b64encode
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, Final
 from urllib.parse import quote
+from uuid import UUID
 
 import attrs
 from tests.fuzz.promises import SECRET, outcome, refusal
@@ -26,6 +28,7 @@ from statcore_prometheus.options import PrometheusOptions
 from statcore_prometheus.server import Server
 from statcore_valkey.options import ValkeyOptions
 from statcore_valkey.server import ServerUrl
+from statcore_valkey.slot_map import Address
 from statcore_web import Limits
 from statcore_web.tokens import read_tokens
 
@@ -33,18 +36,27 @@ _REGISTRY: Final = PluginRegistry((), {})
 
 
 def check_url(data: bytes) -> None:
-    """A URL is refused without being shown, or its parts make the same URL again, and its password is not shown."""
+    """A URL is refused without being shown, or its parts make the same URL again; any text can be the name or password."""
     text = data.decode(errors="surrogateescape")
     assert isinstance(address(text), str)
     for read_url in (_valkey_url, _prometheus_url, partial(url_scheme, setting="url")):
         assert SECRET not in refusal(partial(read_url, text))
+    word = data.decode(errors="replace")
+    for url in _valkey_urls_of(word):
+        assert url == ServerUrl.from_url(_written(url))
+    server = Server.from_url(f"http://me:{quote(word, safe='')}@h:1/p", options=PrometheusOptions())
+    assert server.address == "http://h:1/p"
+    assert server.request_headers().get("Authorization") == f"Basic {b64encode(f'me:{word}'.encode()).decode()}"
 
 
 def check_options(data: bytes) -> None:
-    """A table of options is refused with an error of ours that shows none of its texts, or makes options."""
+    """A table of options is refused with an error of ours that shows none of its texts, or makes options of its values."""
     table = _document(data.decode(errors="replace"))
     for kind in (ValkeyOptions, PrometheusOptions):
         assert SECRET not in refusal(partial(kind.from_settings, table)) or SECRET in _names(table)
+        options = outcome(partial(kind.from_settings, table), InputError)
+        for name, value in table.items() if options is not None else ():
+            assert getattr(options, name) == (tuple(value) if isinstance(value, list) else value)
     refusal(partial(Limits.from_settings, table))
     refusal(partial(from_settings, ServeSettings, table, adapter="statcore serve"))
 
@@ -55,8 +67,11 @@ def check_settings(data: bytes) -> None:
     settings = outcome(lambda: Settings.from_toml(text), InputError)
     if settings is not None:
         document = tomllib.loads(text)
-        assert document.get("statistics_url") == settings.statistics_url
-        assert repr(document.get("metrics", {})) == repr(settings.metrics_options)
+        for name in ("statistics_url", "metrics_url"):
+            assert document.get(name) == getattr(settings, name)
+        assert document.get("kernel_statistics", "store") == settings.kernel_statistics
+        for name in ("statistics", "metrics"):
+            assert repr(document.get(name, {})) == repr(getattr(settings, f"{name}_options"))
         assert SECRET not in repr(settings)
     with TemporaryDirectory(dir=_IN_MEMORY if _IN_MEMORY.exists() else None) as folder:
         file = Path(folder) / "statcore.toml"
@@ -66,9 +81,21 @@ def check_settings(data: bytes) -> None:
 
 
 def check_tokens(data: bytes) -> None:
-    """A file of tokens is refused with an error of ours that shows none of its texts, or read."""
+    """A file of tokens is refused with an error of ours that shows none of its texts, or read as plain TOML reads it."""
     text = data.decode(errors="replace")
     assert SECRET not in refusal(partial(read_tokens, text)) or SECRET in _names(_document(text))
+    tokens = outcome(partial(read_tokens, text), InputError)
+    if tokens is None:
+        return
+    tables: dict[str, Any] = tomllib.loads(text).get("tokens", {})
+    assert list(tables) == [token.name for token in tokens]
+    for token, table in zip(tokens, tables.values(), strict=True):
+        assert table["hash"] == token.hash
+        assert (table.get("expires"), table.get("requests_per_s")) == (token.expires, token.requests_per_s)
+        scope = table["scope"]
+        assert (scope == "everything") == token.scope.includes()  # nothing is known of the owners of the object
+        for alternative in () if scope == "everything" else scope if isinstance(scope, list) else [scope]:
+            assert token.scope.includes(**{label: _first_owner(label, values) for label, values in alternative.items()})
 
 
 def check_presets(data: bytes) -> None:
@@ -79,6 +106,7 @@ def check_presets(data: bytes) -> None:
         assert "f.toml" in refused
         return
     catalog = PresetCatalog.read(_REGISTRY, {"f.toml": text}, strict=False)
+    assert catalog.presets.keys() | catalog.faults.keys() == tomllib.loads(text).get("presets", {}).keys()
     assert all("f.toml" in str(error) for error in catalog.faults.values())
     for preset in catalog.presets.values():
         assert preset is catalog.preset(preset.name)
@@ -119,6 +147,24 @@ def _names(value: object) -> str:
     if isinstance(value, dict):
         return "".join(f"{key} {_names(inner)}" for key, inner in value.items())
     return "".join(map(_names, value)) if isinstance(value, list) else ""
+
+
+def _first_owner(label: str, values: str | list[str]) -> str:
+    """Return the first value that a scope allows for a label, in the form in which objects have it."""
+    value = values if isinstance(values, str) else values[0]
+    return value if label == "agent_id" else str(UUID(value))
+
+
+def _valkey_urls_of(word: str) -> list[ServerUrl]:
+    """Return a URL of each kind that has a word in each place where any text may be."""
+    user: dict[str, Any] = {"username": word or None, "password": word or None}
+    addresses = (Address("a", 1), Address("::1", 2))
+    return [
+        ServerUrl(host="h", port=1, db=2, tls=True, **user),
+        ServerUrl(path=f"/{word}", **user),
+        ServerUrl(cluster=addresses, db=0, **user),
+        ServerUrl(sentinels=addresses, master=word or "m", db=15, tls=True, **user),
+    ]
 
 
 def _valkey_url(text: str) -> None:
@@ -206,9 +252,16 @@ SETTINGS: Final = (
     b"\xff\xfe",
     b"a = " + b"[" * 20_000,
 )
+_ID: Final = "6f1b3c9e-0a52-4a57-9d3e-0c8f8f0e9b11"
 TOKENS: Final = (
     f"[tokens.{SECRET}]\nhash = 'x'\n[tokens.b]\nscope = {{project = ['p']}}".encode(),
     f"[tokens.a]\nhash = '{'0' * 64}'\nscope = 'everything'\nexpires = 2027-01-01T00:00:00Z\nsecret = '{SECRET}'".encode(),
+    (
+        f"[tokens.a]\nhash = 'sha256:{'0' * 64}'\nscope = 'everything'\nexpires = 2027-01-01T00:00:00Z\n"
+        f"[tokens.b]\nhash = 'sha256:{'1' * 64}'\nscope = {{project_id = ['{_ID}'], agent_id = 'i-1'}}\n"
+        f"[tokens.c]\nhash = 'sha256:{'2' * 64}'\nscope = [{{user_id = '{_ID}'}}, {{kernel_id = ['{_ID.upper()}']}}]\n"
+        "requests_per_s = 1.5"
+    ).encode(),
     b"tokens = 5",
 )
 TEMPLATES: Final = (

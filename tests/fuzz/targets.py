@@ -1,6 +1,7 @@
 """Every target by name: a function that takes any bytes and fails where a promise is broken, and inputs to begin with.
 
 A target needs neither atheris nor Hypothesis: `test_fuzz.py` runs each for a moment, and `scripts/fuzz.py` for long.
+`test_planted_faults.py` shows that targets fail for readers that are broken.
 When an input breaks a promise, it becomes a seed here, and the module that is mended gets a test.
 """
 

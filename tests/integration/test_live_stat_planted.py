@@ -13,6 +13,7 @@ from uuid import UUID
 
 import pytest
 from tests.support.planted_server import planted_server
+from tests.support.stored_payloads import shown
 
 from statcore.errors import UnavailableError
 from statcore.model import ProblemKind
@@ -101,13 +102,6 @@ async def client(request: pytest.FixtureRequest, server: Server, embedded: Memor
         return
     async with aclosing(PrometheusClient(server.url)) as connected:
         yield connected
-
-
-def shown(current: str, capacity: str, pct: str, unit: str, **stats: str) -> dict[str, str | None]:
-    """Return the map of a metric with all keys that agents write; moving statistics are "0" unless given."""
-    zeros = dict.fromkeys(("min", "max", "sum", "avg", "diff", "rate"), "0")
-    flat = {f"stats.{name}": text for name, text in (zeros | stats).items()}
-    return {"current": current, "capacity": capacity, "pct": pct, "unit_hint": unit, **flat, "stats.version": None}
 
 
 async def entry(client: PromQLPort, number: int) -> dict[str, Any] | None:

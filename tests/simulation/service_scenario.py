@@ -81,7 +81,6 @@ class World:
     members: tuple[Member, Member]
     http: aiohttp.ClientSession
     away: frozenset[str] = frozenset()
-    away_since_s: float = 0.0
     counts: list[Counts] = attrs.field(factory=list[Counts])
 
     async def ask(self, query: str) -> dict[str, Any]:

@@ -41,6 +41,13 @@ FIELDS = [
 ]
 
 
+def shown(current: str, capacity: str, pct: str, unit: str, **stats: str) -> dict[str, str | None]:
+    """Return the map of a metric with all keys that agents write; moving statistics are "0" unless given."""
+    zeros = dict.fromkeys(("min", "max", "sum", "avg", "diff", "rate"), "0")
+    flat = {f"stats.{name}": text for name, text in (zeros | stats).items()}
+    return {"current": current, "capacity": capacity, "pct": pct, "unit_hint": unit, **flat, "stats.version": None}
+
+
 def packed_map(items: Iterable[tuple[bytes, bytes]]) -> bytes:
     """Return a map of packed names and values, which may be wrong and may recur."""
     listed = list(items)

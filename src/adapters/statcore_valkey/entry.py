@@ -202,7 +202,17 @@ def read_agent(payload: bytes, /, *, key: str) -> StoredEntry:
 
 
 def _half(half: Raw | dict[str, Any] | None, payload: bytes, *, key: str) -> StoredEntry:
-    metrics = decode_outline(half) if isinstance(half, Raw) else half or {}
-    if metrics is None:
-        refuse(payload, key=key, reason="node or devices is not a map of metrics")
-    return StoredEntry(metrics, key)
+    if isinstance(half, Raw):
+        outline = decode_outline(half)
+        return StoredEntry(_half_with_other_names(half, payload, key=key) if outline is None else outline, key)
+    if not all(isinstance(metric, dict) for metric in (half or {}).values()):
+        refuse(payload, key=key, reason="a metric of node or devices is not a map")
+    return StoredEntry(half or {}, key)
+
+
+def _half_with_other_names(half: Raw, payload: bytes, *, key: str) -> dict[str, Any]:
+    """Return a half in which names of metrics are numbers, which become text."""
+    try:
+        return decode_eagerly(bytes(half), key=key)
+    except MalformedEntryError as error:
+        refuse(payload, key=key, reason="node or devices is not a map of metrics", cause=error)

@@ -13,12 +13,12 @@ _DATE_TIME: Final = 2
 _DECIMAL: Final = 3
 _PATHS: Final = (4, 5, 17)
 
-# The bytes that pickle, protocols 2 to 5, writes for a Decimal: the name of the class, the text, a call, the end. Payloads
-# are only compared with this, never executed. `\x94`, `q.` and `r.{4}` are entries of pickle's memo.
+# The bytes that pickle, protocols 2 to 5, writes for a Decimal: the name of the class, the text behind its length, a call,
+# the end. Payloads are only compared with this, never executed. `\x94`, `q.` and `r.{4}` are entries of pickle's memo.
 _PICKLED_DECIMAL: Final = re.compile(
     rb"""\x80[\x02-\x05] (?:\x95.{8})?
     (?:cdecimal\nDecimal\n | \x8c\x07decimal\x94 \x8c\x07Decimal\x94 \x93) (?:\x94|q.|r.{4})?
-    (?:\x8c. | X.{4}) ([-+.0-9A-Za-z]+) (?:\x94|q.|r.{4})?
+    (?:\x8c(.) | X(.{4})) ([-+.0-9A-Za-z]+) (?:\x94|q.|r.{4})?
     \x85 (?:\x94|q.|r.{4})? R (?:\x94|q.|r.{4})? \.""",
     re.DOTALL | re.VERBOSE,
 )
@@ -44,7 +44,9 @@ def decode_extension(code: int, data: memoryview) -> str:
         if code == _DATE_TIME:
             return _date_time(bytes(data)).isoformat()
         if code == _DECIMAL and (pickled := _PICKLED_DECIMAL.fullmatch(data)):
-            return str(Decimal(pickled[1].decode()))
+            length, text = pickled[1] or pickled[2], pickled[3]
+            if int.from_bytes(length, "little") == len(text):
+                return str(Decimal(text.decode()))
         if code in _PATHS:
             return str(data, "utf-8")
     except (ValueError, ArithmeticError) as error:

@@ -5,7 +5,10 @@
 - `querier_checks`: the same checks of queriers as plain functions.
 - `strategies`: Hypothesis strategies for the model and for hostile texts; needs hypothesis.
 - `servers`: a real Valkey, Prometheus or VictoriaMetrics for the length of a `with`, and what a server itself answers.
-- `simulation`: clients and servers on a virtual clock and a network in memory that fails by a seed; a simulated Valkey.
+- `simulation`: clients and servers on a virtual clock and a network in memory that fails by a seed; a simulated Valkey,
+  cluster, sentinels and Prometheus.
+- `cancellation`: cancels a call at each moment at which it waits, on a real event loop.
+- `queriers`: a querier that answers what a test gives it.
 - `fixtures`: pytest fixtures for tests that need such servers; needs pytest.
 
 This module imports none of them.

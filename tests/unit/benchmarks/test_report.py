@@ -149,7 +149,9 @@ def test_cpu_time_of_a_process_is_that_of_its_clock() -> None:
     assert before <= own <= time.process_time()
 
 
-@pytest.mark.parametrize(("expected", "value"), [("0.25", 0.25), ("12.3", 12.34), ("1,234", 1234.5)])
+@pytest.mark.parametrize(
+    ("expected", "value"), [("0.25", 0.25), ("12.3", 12.34), ("1,234", 1234.5), ("0.0098", 0.00982), ("0.00", 0.0)]
+)
 def test_figures_have_about_three_digits(expected: str, value: float) -> None:
-    """Large figures have no decimals."""
+    """Large figures have no decimals, and small ones are not rounded away."""
     assert expected == number(value)

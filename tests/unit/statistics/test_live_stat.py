@@ -11,6 +11,7 @@ from typing import Any
 from uuid import UUID
 
 import pytest
+from tests.support.stored_payloads import shown
 from tests.support.turns import counting_turns
 from tests.unit.statistics.live_backend import NOW, UUIDS, LiveBackend, kind_of
 
@@ -157,13 +158,6 @@ async def test_other_tasks_run_while_many_kernels_are_read() -> None:
 ONE, TWO = (str(UUID(int=number)) for number in (1, 2))
 UNBOUNDED = "9223372036854775807"
 NAN, INF = math.nan, math.inf
-
-
-def shown(current: str, capacity: str, pct: str, unit: str, **stats: str) -> dict[str, str | None]:
-    """Return the map of a metric with all keys that agents write; moving statistics are "0" unless given."""
-    zeros = dict.fromkeys(("min", "max", "sum", "avg", "diff", "rate"), "0")
-    flat = {f"stats.{name}": text for name, text in (zeros | stats).items()}
-    return {"current": current, "capacity": capacity, "pct": pct, "unit_hint": unit, **flat, "stats.version": None}
 
 
 async def _read(figures: dict[str, dict[str, float]], **options: Any) -> StatisticsBatch:

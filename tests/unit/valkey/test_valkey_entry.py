@@ -238,6 +238,22 @@ def test_an_agent_with_extensions_is_the_same() -> None:
 
 
 @pytest.mark.parametrize("half", ["node", "devices"])
+def test_a_metric_of_an_agent_that_is_no_map_is_malformed(half: str) -> None:
+    """It is refused when it is read; with an extension in the payload, when the entry arrives."""
+    read = agent({half: {"mem": 5}})
+    with pytest.raises(MalformedEntryError, match="expected a map, found int"):
+        read[half]["mem"]
+    with pytest.raises(MalformedEntryError, match="'i-1'"):
+        agent({half: {"mem": 5, "cpu_util": {"id": msgpack.ExtType(1, bytes(16))}}})
+
+
+def test_other_keys_of_an_agent_than_text_become_text() -> None:
+    """Numbers as names of metrics and devices become text, as in the entry of a kernel."""
+    expected = {"node": {"7": MEM}, "devices": {"1.5": {"0": CPU}}}
+    assert expected == agent({"node": {7: MEM}, "devices": {1.5: {0: CPU}}})
+
+
+@pytest.mark.parametrize("half", ["node", "devices"])
 def test_a_missing_half_of_an_agent_is_empty(half: str) -> None:
     """A missing half is empty; other members are left out."""
     stored = {"node": METRICS, "devices": DEVICES, "version": 3}

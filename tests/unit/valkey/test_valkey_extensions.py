@@ -118,6 +118,8 @@ def test_pickle_is_never_executed(code: int, protocol: int, tmp_path: Path) -> N
         *((3, data) for data in (b"", b"\x80\x05.", b"\x80\x05\x8c\x02os\x94\x8c\x06system\x94\x93\x8c\x02ls\x85R.")),
         *((3, pickle.dumps(other)) for other in (1.5, Decimal, [Decimal(1)])),
         (3, DECIMAL + b"."),
+        (3, DECIMAL.replace(b"\x031.5", b"1.5")),  # without the length, the first digit stands in its place
+        (3, pickle.dumps(Decimal("1.5"), protocol=2).replace(b"X\x03", b"X\x04")),
         (3, DECIMAL.replace(b"1.5", b"1x5")),
         (3, DECIMAL.replace(b"Decimal", b"Context")),
         (4, b"\xff\xfe"),

@@ -53,7 +53,13 @@ def _endpoint(number: int) -> EndpointRecord:
         )
         for replica in range(number % 4)
     )
-    return EndpointRecord(endpoint_id=planted_id("endpoint", number), replicas=replicas)
+    return EndpointRecord(
+        endpoint_id=planted_id("endpoint", number),
+        replicas=replicas,
+        user_id=planted_id("user", number % 4),
+        # Some endpoints have no known project.
+        project_id=planted_id("project", number % 3) if number % 3 else None,
+    )
 
 
 @attrs.frozen(kw_only=True)

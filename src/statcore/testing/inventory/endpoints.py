@@ -21,7 +21,7 @@ def _sorted(endpoints: Sequence[EndpointRecord]) -> list[EndpointRecord]:
 
 
 async def check_endpoints_are_all_listed_or_unsupported(inventory: InventoryPort, planted: InventoryDataset) -> None:
-    """Each endpoint is listed once, with all of its replicas; or both methods raise `UnsupportedError`, every time."""
+    """Each endpoint is listed once, with its owners and all of its replicas; or both methods raise `UnsupportedError`."""
     try:
         page = await inventory.list_endpoints()
     except UnsupportedError:
@@ -43,7 +43,7 @@ async def check_endpoints_are_found_in_the_order_asked(inventory: InventoryPort,
         return  # the check above covers such an inventory
     by_id = {endpoint.endpoint_id: endpoint for endpoint in listed}
     known = [endpoint.endpoint_id for endpoint in planted.endpoints]
-    ids = [*known[::-1], planted_id("nothing", 1), known[2], known[0], known[2], planted.sessions[0].session_id]
+    ids = [*known[::-1], planted_id("nothing", 1), known[2], known[0], known[2], planted.sessions[0].session_id] * 10
     found = await inventory.find_endpoints(ids)
     expect([by_id.get(endpoint_id) for endpoint_id in ids], list(found), "the endpoints found, as they are listed")
     expect([], list(await inventory.find_endpoints([])), "the endpoints of no ids")

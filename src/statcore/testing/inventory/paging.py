@@ -2,32 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from typing import Any, Final, TypeAlias
+from collections.abc import Sequence
+from typing import Final
 
-from statcore.errors import InputError, UnsupportedError
-from statcore.model.inventory import Page
-from statcore.ports.inventory import InventoryPort, KernelInventoryPort
+from statcore.errors import InputError
+from statcore.ports.inventory import InventoryPort
 from statcore.testing.expectations import expect, expect_error
 from statcore.testing.inventory.dataset import InventoryDataset
+from statcore.testing.inventory.methods import listers
 
-Lister: TypeAlias = Callable[..., Awaitable[Page[Any]]]
 _SIZES: Final = (1, 2, 7, 100, 1_000)
 _FEW: Final = 5
 """How many pages of each size are read at the start, and at the end."""
-
-
-async def listers(inventory: InventoryPort) -> AsyncIterator[tuple[str, Lister]]:
-    """Yield each kind of object that the inventory lists, with its method."""
-    yield "sessions", inventory.list_sessions
-    yield "agents", inventory.list_agents
-    if isinstance(inventory, KernelInventoryPort):
-        yield "kernels", inventory.list_kernels
-    try:
-        await inventory.list_endpoints(limit=0)
-    except UnsupportedError:
-        return
-    yield "endpoints", inventory.list_endpoints
 
 
 async def check_pages_neither_overlap_nor_miss(inventory: InventoryPort, _planted: InventoryDataset) -> None:

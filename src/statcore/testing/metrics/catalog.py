@@ -57,6 +57,8 @@ async def check_series_are_whole_label_sets(backend: MetricQuerierPort, dataset:
     for time_range in (None, (dataset.at(60), dataset.at(1_200))):
         found = await backend.series(selecting(case="owners"), time_range=time_range)
         expect(expected, sorted(sorted(labels.items()) for labels in found), f"the series of owners within {time_range}")
+    texts = [labels.get("text", "") for labels in await backend.series(selecting(case="hostile"))]
+    expect(sorted(HOSTILE_VALUES), sorted(texts), f"all {len(HOSTILE_VALUES)} series of hostile texts")
     expect([], list(await backend.series(Selector("statcore_no_such_metric"))), "the series of a metric nobody has")
 
 

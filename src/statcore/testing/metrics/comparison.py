@@ -61,7 +61,7 @@ def expect_points(expected: Sequence[Point], result: MatrixResult, *, labels: Ma
     """Fail unless the answer is one series with these labels (default: none) and these points."""
     expect([dict(labels or {})], [dict(series.labels) for series in result.series], "the labels of the series")
     (series,) = result.series
-    expect([_ms(time) for time, _ in expected], [_ms(time) for time in series.timestamps], "the times in milliseconds")
+    expect([in_ms(time) for time, _ in expected], [in_ms(time) for time in series.timestamps], "the times in milliseconds")
     expect_numbers([value for _, value in expected], list(series.values), "the values")
     if result.partial:
         raise AssertionError(f"the answer is whole, but says that it is partial: {result.warnings}")
@@ -76,5 +76,6 @@ def expect_numbers(expected: Sequence[float], actual: Sequence[float], about: st
             raise AssertionError(f"{about}: expected {number!r} at position {position}, got {got!r}")
 
 
-def _ms(time: float) -> int:
+def in_ms(time: float) -> int:
+    """Return a time in unix seconds as whole milliseconds."""
     return round(time * 1000)

@@ -7,7 +7,7 @@ from typing import Final
 
 from statcore.ports.metrics import MetricQuerierPort
 from statcore.testing.expectations import expect
-from statcore.testing.metrics.comparison import between, expect_numbers, expect_points, querier_of
+from statcore.testing.metrics.comparison import between, expect_points, in_ms, querier_of
 from statcore.testing.metrics.dataset import ENDED_COUNT, FRACTION_S, INTERVAL_S, OWNERS, MetricDataset
 
 _LOOKBACK_S: Final = 300
@@ -58,13 +58,15 @@ async def check_long_ranges_are_answered_whole(backend: MetricQuerierPort, datas
 
 
 async def check_now_is_the_time_given(backend: MetricQuerierPort, dataset: MetricDataset) -> None:
-    """An instant is evaluated at the time given, in any zone; its samples have this time, not the one that is stored."""
+    """An instant is evaluated at the time given, in any zone; its samples have this time, to the millisecond."""
     for second, expected in ((0, 0.0), (14.999, 0.0), (1_000.5, 66.0), (2_400, 160.0)):
         time = dataset.at(second)
         result = await backend.query_utilization_now(querier_of("ramp"), time=time.astimezone())
         expect([expected], [sample.value for sample in result.samples], f"the values after {second} s")
         expect([0], [len(sample.labels) for sample in result.samples], f"the number of labels after {second} s")
-        expect_numbers([time.timestamp()], [sample.timestamp for sample in result.samples], f"the times after {second} s")
+        times = [in_ms(sample.timestamp) for sample in result.samples]
+        expect([in_ms(time.timestamp())], times, f"the times in milliseconds after {second} s")
+        expect(False, result.partial, f"whether the answer after {second} s is partial")  # noqa: FBT003 - the value expected
 
 
 async def check_now_is_the_present_by_default(backend: MetricQuerierPort, dataset: MetricDataset) -> None:

@@ -31,6 +31,7 @@ from statcore.testing.statistics.kinds import (
 )
 from statcore.testing.statistics.lifecycle import (
     check_cancelled_reads_leave_the_store_usable,
+    check_cancelled_writes_leave_the_store_usable,
     check_closing_twice_is_allowed,
     check_concurrent_reads_get_their_own_answers,
     check_ping_returns,
@@ -45,6 +46,7 @@ from statcore.testing.statistics.writes import (
     check_agent_statistics_expire,
     check_answers_do_not_change_afterwards,
     check_container_counts_are_kept_apart,
+    check_reads_see_the_newest_write,
     check_removed_agents_are_gone,
     check_removed_entries_are_gone,
     check_writes_keep_what_they_were_given,
@@ -74,6 +76,7 @@ CHECKS: Final[tuple[StatisticsCheck, ...]] = (
     check_inference_metrics_round_trip,
     check_missing_inference_metrics_are_incomplete_zeros,
     check_kinds_do_not_mix,
+    check_reads_see_the_newest_write,
     check_writes_replace_the_whole_entry,
     check_writes_leave_other_entries_alone,
     check_writing_nothing_is_allowed,
@@ -86,6 +89,7 @@ CHECKS: Final[tuple[StatisticsCheck, ...]] = (
     check_ping_returns,
     check_concurrent_reads_get_their_own_answers,
     check_cancelled_reads_leave_the_store_usable,
+    check_cancelled_writes_leave_the_store_usable,
     check_closing_twice_is_allowed,
 )
 

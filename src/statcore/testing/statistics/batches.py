@@ -3,20 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import cast
 
 from statcore.model.batch import StatisticsBatch, StatisticsColumns
 from statcore.model.statistics import MetricValue
+from statcore.ports.capabilities import implements
 from statcore.ports.sink import StatisticsSinkPort
 from statcore.ports.statistics import ColumnarStatisticsPort, StatisticsPort
 from statcore.testing.expectations import expect, plain
-from statcore.testing.statistics.planting import (
-    PLAIN_VALUE,
-    expect_numbers,
-    new_agents,
-    new_ids,
-    plant_kernels,
-    shown,
-)
+from statcore.testing.statistics.planting import KERNELS, KINDS, PLAIN_VALUE, new_agents, new_ids, shown
 
 
 async def check_no_ids_give_an_empty_batch(store: StatisticsPort, _sink: StatisticsSinkPort) -> None:
@@ -44,20 +39,21 @@ async def check_unknown_ids_are_none_without_a_problem(store: StatisticsPort, _s
 
 
 async def check_order_is_kept(store: StatisticsPort, sink: StatisticsSinkPort) -> None:
-    """The entries are in the order of the ids, with None where the store has nothing."""
-    ids = await plant_kernels(sink, 5)
-    (unknown,) = new_ids(1)
-    requested = [ids[3], ids[0], unknown, ids[4], ids[1], ids[2]]
-    expect_numbers([3, 0, None, 4, 1, 2], await store.fetch_kernel_statistics(requested))
-    expect_numbers([2, 1, 4, None, 0, 3], await store.fetch_kernel_statistics(requested[::-1]))
+    """The entries of every fetch are in the order of the ids, with None where the store has nothing."""
+    for kind in KINDS:
+        ids = await kind.plant(sink, 5)
+        (unknown,) = kind.new_ids(1)
+        requested = [ids[3], ids[0], unknown, ids[4], ids[1], ids[2]]
+        await kind.expect([3, 0, None, 4, 1, 2], store, requested)
+        await kind.expect([2, 1, 4, None, 0, 3], store, requested[::-1])
 
 
 async def check_duplicates_get_the_same_answer(store: StatisticsPort, sink: StatisticsSinkPort) -> None:
-    """An id that recurs has its entry at each of its positions."""
-    first, second = await plant_kernels(sink, 2)
-    (unknown,) = new_ids(1)
-    requested = [first, second, first, unknown, first, unknown, second]
-    expect_numbers([0, 1, 0, None, 0, None, 1], await store.fetch_kernel_statistics(requested))
+    """An id that recurs has its entry at each of its positions, in every fetch."""
+    for kind in KINDS:
+        first, second = await kind.plant(sink, 2)
+        (unknown,) = kind.new_ids(1)
+        await kind.expect([0, 1, 0, None, 0, None, 1], store, [first, second, first, unknown, first, unknown, second])
 
 
 async def check_entries_are_mappings(store: StatisticsPort, sink: StatisticsSinkPort) -> None:
@@ -84,8 +80,9 @@ async def check_columns_are_those_of_the_batch(store: StatisticsPort, sink: Stat
     There is a column for each field in the order of the fields, with a text or None for each id in the order of the ids,
     also for ids that recur, unknown ids, no ids, and fields that no entry has. Problems are at the positions of the batch.
     """
-    if not isinstance(store, ColumnarStatisticsPort):
+    if not implements(store, ColumnarStatisticsPort):
         return
+    fetch_columns = cast("ColumnarStatisticsPort", store).fetch_kernel_columns
     first, second, third, unknown = new_ids(4)
     await sink.store_kernel_statistics(
         {
@@ -97,7 +94,7 @@ async def check_columns_are_those_of_the_batch(store: StatisticsPort, sink: Stat
     fields = ["cpu_util.stats.rate", "mem.current", "mem.capacity", "mem.stats.max", "cpu_util.current", "io_read.pct"]
     for ids in ([third, first, unknown, second, first], [second], []):
         expected = await (await store.fetch_kernel_statistics(ids)).columns(*fields)
-        columns = await store.fetch_kernel_columns(ids, fields)
+        columns = await fetch_columns(ids, fields)
         expect(StatisticsColumns, type(columns), "the type of columns")
         expect(fields, list(columns), "the names of the columns")
         for field in fields:
@@ -110,8 +107,13 @@ def _kinds(columns: StatisticsColumns) -> dict[int, list[str]]:
 
 
 async def check_ten_thousand_ids(store: StatisticsPort, sink: StatisticsSinkPort) -> None:
-    """A batch of 10,000 ids, half of them unknown, is complete and in order."""
-    known = await plant_kernels(sink, 5_000)
+    """A batch of 10,000 ids is complete and in order: kernels, half of them unknown, and a few known ids of each kind."""
+    known = await KERNELS.plant(sink, 5_000)
     requested = [id_ for pair in zip(known, new_ids(5_000), strict=True) for id_ in pair]
-    expected = [number for index in range(5_000) for number in (index, None)]
-    expect_numbers(expected, await store.fetch_kernel_statistics(requested))
+    await KERNELS.expect([number for index in range(5_000) for number in (index, None)], store, requested)
+    for kind in KINDS:
+        ids, numbers = kind.new_ids(10_000), list[int | None]([None]) * 10_000
+        for number, id_ in enumerate(await kind.plant(sink, 5)):
+            at = 2_000 * number + 1_999
+            ids[at], numbers[at] = id_, number
+        await kind.expect(numbers, store, ids)

@@ -8,27 +8,26 @@ from statcore.ports.sink import StatisticsSinkPort
 from statcore.ports.statistics import StatisticsPort
 from statcore.testing.expectations import expect, plain
 from statcore.testing.statistics.planting import (
+    AGENT_INTERVAL_S,
     GAUGE,
     HISTOGRAM,
+    KERNELS,
     NO_ACTIVITY,
     NOTHING,
     PLAIN_VALUE,
     expect_entries,
-    expect_numbers,
     new_agents,
     new_ids,
     numbered,
     shown,
 )
 
-_INTERVAL_S = 30.0
-
 
 async def check_sessions_are_stored_like_kernels(store: StatisticsPort, sink: StatisticsSinkPort) -> None:
     """Ids of sessions and of kernels may be in one batch."""
     kernel, session = new_ids(2)
     await sink.store_kernel_statistics({session: numbered(7), kernel: numbered(8)})
-    expect_numbers([8, 7], await store.fetch_kernel_statistics([kernel, session]))
+    await KERNELS.expect([8, 7], store, [kernel, session])
 
 
 async def check_endpoints_round_trip(store: StatisticsPort, sink: StatisticsSinkPort) -> None:
@@ -54,20 +53,21 @@ async def check_agents_round_trip(store: StatisticsPort, sink: StatisticsSinkPor
     """An agent has the metrics of its node, and of its devices by metric and device id; either may be empty."""
     full, bare = new_agents(2)
     devices = {"cuda_mem": {"GPU-0": PLAIN_VALUE, "GPU-1": MetricValue(current="NaN")}, "cuda_util": {"0": PLAIN_VALUE}}
-    await sink.store_agent_statistics(full, node=numbered(1), devices=devices, interval_s=_INTERVAL_S)
-    await sink.store_agent_statistics(bare, node={}, devices={}, interval_s=_INTERVAL_S)
+    node = {"mem": PLAIN_VALUE, "cpu_util": MetricValue(current="1")}
+    await sink.store_agent_statistics(full, node=node, devices=devices, interval_s=AGENT_INTERVAL_S)
+    await sink.store_agent_statistics(bare, node={}, devices={}, interval_s=AGENT_INTERVAL_S)
     batch = await store.fetch_agent_statistics([bare, full])
     stored = {metric: shown(of) for metric, of in devices.items()}
-    expect_entries([NOTHING, {"node": shown(numbered(1)), "devices": stored}], batch, "agents")
+    expect_entries([NOTHING, {"node": shown(node), "devices": stored}], batch, "agents")
 
 
 async def check_inference_metrics_round_trip(store: StatisticsPort, sink: StatisticsSinkPort) -> None:
     """The activity of a session is two integers; real zeros and numbers of any size have no problem."""
     busy, idle = new_ids(2)
-    await sink.store_session_activity(busy, requests=2**53 + 1, last_response_ms=17)
+    await sink.store_session_activity(busy, requests=2**53 + 1, last_response_ms=2**53 + 3)
     await sink.store_session_activity(idle, requests=0, last_response_ms=0)
     batch = await store.fetch_inference_metrics([idle, busy, idle])
-    expected = [NO_ACTIVITY, {"requests": 2**53 + 1, "last_response_ms": 17}, NO_ACTIVITY]
+    expected = [NO_ACTIVITY, {"requests": 2**53 + 1, "last_response_ms": 2**53 + 3}, NO_ACTIVITY]
     expect_entries(expected, batch, "activities")
 
 
@@ -91,7 +91,7 @@ async def check_kinds_do_not_mix(store: StatisticsPort, sink: StatisticsSinkPort
     await sink.store_endpoint_statistics({id_: {"running": GAUGE}})
     await sink.store_replica_statistics({(id_, id_): {"latency": HISTOGRAM}})
     await sink.store_session_activity(id_, requests=5, last_response_ms=6)
-    expect_numbers([1], await store.fetch_kernel_statistics([id_]))
+    await KERNELS.expect([1], store, [id_])
     expect_entries([{"running": GAUGE}], await store.fetch_endpoint_statistics([id_]), "the endpoint")
     expect_entries([{"latency": HISTOGRAM}], await store.fetch_replica_statistics([(id_, id_)]), "the replica")
     expect_entries([{"requests": 5, "last_response_ms": 6}], await store.fetch_inference_metrics([id_]), "the activity")

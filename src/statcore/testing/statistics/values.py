@@ -8,7 +8,16 @@ from statcore.model.statistics import STATS, MetricValue
 from statcore.ports.sink import StatisticsSinkPort
 from statcore.ports.statistics import StatisticsPort
 from statcore.testing.expectations import expect
-from statcore.testing.statistics.planting import GAUGE, HISTOGRAM, PLAIN_VALUE, expect_entries, new_ids, shown
+from statcore.testing.statistics.planting import (
+    AGENT_INTERVAL_S,
+    AGENTS,
+    GAUGE,
+    HISTOGRAM,
+    PLAIN_VALUE,
+    expect_entries,
+    new_ids,
+    shown,
+)
 
 ODD_NUMBERS: Final = (
     "0",
@@ -73,11 +82,25 @@ async def check_numbers_stay_the_text_they_were(store: StatisticsPort, sink: Sta
 
 
 async def check_any_text_round_trips(store: StatisticsPort, sink: StatisticsSinkPort) -> None:
-    """Names of metrics and units may be any Unicode text; similar texts stay different."""
+    """Units, and names of metrics, devices and agents, may be any Unicode text; similar texts stay different."""
     metrics = {text: MetricValue(current="1", unit_hint=text) for text in ODD_TEXTS}
-    (kernel,) = new_ids(1)
-    await sink.store_kernel_statistics({kernel: metrics})
-    expect_entries([shown(metrics)], await store.fetch_kernel_statistics([kernel]), "odd texts")
+    id_, other = new_ids(2)
+    await sink.store_kernel_statistics({id_: metrics})
+    expect_entries([shown(metrics)], await store.fetch_kernel_statistics([id_]), "a kernel with odd texts")
+
+    inference = {text: {**GAUGE, "unit_hint": text} for text in ODD_TEXTS}
+    await sink.store_endpoint_statistics({id_: inference})
+    expect_entries([inference], await store.fetch_endpoint_statistics([id_]), "an endpoint with odd texts")
+    await sink.store_replica_statistics({(id_, other): inference})
+    expect_entries([inference], await store.fetch_replica_statistics([(id_, other)]), "a replica with odd texts")
+
+    devices: dict[str, dict[str, MetricValue]] = dict.fromkeys(ODD_TEXTS, metrics)
+    await sink.store_agent_statistics(id_, node=metrics, devices=devices, interval_s=AGENT_INTERVAL_S)
+    agent = {"node": shown(metrics), "devices": {text: shown(metrics) for text in ODD_TEXTS}}
+    expect_entries([agent], await store.fetch_agent_statistics([id_]), "an agent with odd texts")
+    agents = [f"{id_}{text}" for text in (*ODD_TEXTS[1:], "a", "A")]
+    await AGENTS.store(sink, {agent: number for number, agent in enumerate(agents)})
+    await AGENTS.expect(range(len(agents)), store, agents)
 
 
 async def check_histograms_round_trip(store: StatisticsPort, sink: StatisticsSinkPort) -> None:

@@ -10,22 +10,35 @@ from statcore.ports.sink import StatisticsSinkPort
 from statcore.ports.statistics import StatisticsPort
 from statcore.testing.expectations import expect
 from statcore.testing.statistics.planting import (
+    AGENTS,
+    ENDPOINTS,
     GAUGE,
     HISTOGRAM,
+    KERNELS,
+    KINDS,
     NOTHING,
     PLAIN_VALUE,
     expect_entries,
-    expect_numbers,
     new_agents,
     new_ids,
     numbered,
-    plant_kernels,
     shown,
 )
 
-_SHORT_INTERVAL_S: Final = 0.25
+_SHORT_INTERVAL_S: Final = 0.3
+_LIFE_S: Final = 4 * _SHORT_INTERVAL_S
 _EXPIRY_S: Final = 15.0
 _LOOK_S: Final = 0.05
+
+
+async def check_reads_see_the_newest_write(store: StatisticsPort, sink: StatisticsSinkPort) -> None:
+    """A read returns what was written last, also after reads that found nothing or an earlier entry."""
+    for kind in KINDS:
+        ids = kind.new_ids(1)
+        await kind.expect([None], store, ids)
+        for number in (1, 2):
+            await kind.store(sink, {ids[0]: number})
+            await kind.expect([number], store, ids)
 
 
 async def check_writes_replace_the_whole_entry(store: StatisticsPort, sink: StatisticsSinkPort) -> None:
@@ -34,7 +47,7 @@ async def check_writes_replace_the_whole_entry(store: StatisticsPort, sink: Stat
     (agent,) = new_agents(1)
     await sink.store_kernel_statistics({id_: {"io_read": PLAIN_VALUE, "mem": PLAIN_VALUE}})
     await sink.store_kernel_statistics({id_: numbered(1)})
-    expect_numbers([1], await store.fetch_kernel_statistics([id_]))
+    await KERNELS.expect([1], store, [id_])
 
     await sink.store_endpoint_statistics({id_: {"running": GAUGE, "latency": HISTOGRAM}})
     await sink.store_endpoint_statistics({id_: {"running": GAUGE}})
@@ -55,9 +68,10 @@ async def check_writes_replace_the_whole_entry(store: StatisticsPort, sink: Stat
 
 async def check_writes_leave_other_entries_alone(store: StatisticsPort, sink: StatisticsSinkPort) -> None:
     """A write changes the entries that it names and no other."""
-    ids = await plant_kernels(sink, 3)
-    await sink.store_kernel_statistics({ids[1]: numbered(100)})
-    expect_numbers([0, 100, 2], await store.fetch_kernel_statistics(ids))
+    for kind in KINDS:
+        ids = await kind.plant(sink, 3)
+        await kind.store(sink, {ids[1]: 100})
+        await kind.expect([0, 100, 2], store, ids)
 
 
 async def check_writing_nothing_is_allowed(store: StatisticsPort, sink: StatisticsSinkPort) -> None:
@@ -69,6 +83,10 @@ async def check_writing_nothing_is_allowed(store: StatisticsPort, sink: Statisti
     (id_,) = new_ids(1)
     await sink.store_kernel_statistics({id_: {}})
     expect_entries([{}], await store.fetch_kernel_statistics([id_]), "a kernel without metrics")
+    await sink.store_endpoint_statistics({id_: {}})
+    expect_entries([{}], await store.fetch_endpoint_statistics([id_]), "an endpoint without metrics")
+    await sink.store_replica_statistics({(id_, id_): {}})
+    expect_entries([{}], await store.fetch_replica_statistics([(id_, id_)]), "a replica without metrics")
 
 
 async def check_writes_keep_what_they_were_given(store: StatisticsPort, sink: StatisticsSinkPort) -> None:
@@ -79,36 +97,34 @@ async def check_writes_keep_what_they_were_given(store: StatisticsPort, sink: St
     await sink.store_kernel_statistics(entries)
     metrics["io_read"] = PLAIN_VALUE
     entries.clear()
-    expect_numbers([1], await store.fetch_kernel_statistics([kernel]))
+    await KERNELS.expect([1], store, [kernel])
 
 
 async def check_answers_do_not_change_afterwards(store: StatisticsPort, sink: StatisticsSinkPort) -> None:
     """A fetched batch does not change afterwards, even where its entries decode themselves on access."""
-    first, second = await plant_kernels(sink, 2)
+    first, second = await KERNELS.plant(sink, 2)
     before = await store.fetch_kernel_statistics([first, second])
     await sink.store_kernel_statistics({first: numbered(100)})
     await sink.remove([second])
-    expect_numbers([0, 1], before)
+    KERNELS.expect_batch([0, 1], before)
 
 
 async def check_removed_entries_are_gone(store: StatisticsPort, sink: StatisticsSinkPort) -> None:
-    """Removed kernels and sessions are None, the others stay; removing what is not there, or again, is allowed."""
-    ids = await plant_kernels(sink, 5)
-    await sink.remove([ids[0], *new_ids(1), ids[2], ids[0]])
+    """Removed kernels and sessions are None, all others stay; an id may recur, be unknown, or be that of an endpoint."""
+    ids, endpoints = await KERNELS.plant(sink, 5), await ENDPOINTS.plant(sink, 1)
+    await sink.remove([ids[0], *new_ids(1), ids[2], ids[0], *endpoints])
     await sink.remove(iter([ids[0], ids[4]]))
-    expect_numbers([None, 1, None, 3, None], await store.fetch_kernel_statistics(ids))
+    await KERNELS.expect([None, 1, None, 3, None], store, ids)
+    await ENDPOINTS.expect([0], store, endpoints)
 
 
 async def check_removed_agents_are_gone(store: StatisticsPort, sink: StatisticsSinkPort) -> None:
     """A removed agent is None, another stays, and the removed one can be written again."""
-    first, second = new_agents(2)
-    for number, agent in enumerate((first, second)):
-        await sink.store_agent_statistics(agent, node=numbered(number), devices={}, interval_s=30)
-    await sink.remove([first, *new_agents(1)])
-    there = {**NOTHING, "node": shown(numbered(1))}
-    expect_entries([None, there], await store.fetch_agent_statistics([first, second]), "a removed agent beside another")
-    await sink.store_agent_statistics(first, node=numbered(1), devices={}, interval_s=30)
-    expect_entries([there], await store.fetch_agent_statistics([first]), "an agent that came back")
+    ids = await AGENTS.plant(sink, 2)
+    await sink.remove([ids[0], *new_agents(1)])
+    await AGENTS.expect([None, 1], store, ids)
+    await AGENTS.store(sink, {ids[0]: 2})
+    await AGENTS.expect([2, 1], store, ids)
 
 
 async def check_container_counts_are_kept_apart(store: StatisticsPort, sink: StatisticsSinkPort) -> None:
@@ -122,15 +138,19 @@ async def check_container_counts_are_kept_apart(store: StatisticsPort, sink: Sta
 
 
 async def check_agent_statistics_expire(store: StatisticsPort, sink: StatisticsSinkPort) -> None:
-    """Statistics of an agent expire after four of its intervals, at least one second; kernels stay."""
-    (agent,) = new_agents(1)
-    ids = await plant_kernels(sink, 1)
-    await sink.store_agent_statistics(agent, node=numbered(1), devices={}, interval_s=_SHORT_INTERVAL_S)
+    """Statistics of an agent expire after four of its intervals, at least one second, and not before; kernels stay."""
+    ids, agents = await KERNELS.plant(sink, 1), new_agents(1)
+    clock = asyncio.get_running_loop().time
+    written_at = clock()
+    await sink.store_agent_statistics(agents[0], node=numbered(1), devices={}, interval_s=_SHORT_INTERVAL_S)
     try:
         async with asyncio.timeout(_EXPIRY_S):
-            while (await store.fetch_agent_statistics([agent]))[0] is not None:  # noqa: ASYNC110 - no store tells when
+            while (await store.fetch_agent_statistics(agents))[0] is not None:  # noqa: ASYNC110 - no store tells when
                 await asyncio.sleep(_LOOK_S)
     except TimeoutError:
-        raise AssertionError(f"an entry that lasts one second is still there after {_EXPIRY_S:g}") from None
-    expect(StatisticsBatch([None]), await store.fetch_agent_statistics([agent]), "the expired agent")
-    expect_numbers([0], await store.fetch_kernel_statistics(ids))
+        raise AssertionError(f"an entry that is to last {_LIFE_S:g} s is still there after {_EXPIRY_S:g} s") from None
+    lasted_s = clock() - written_at
+    if lasted_s < _LIFE_S - _LOOK_S:  # the clock of a store may differ a little from ours
+        raise AssertionError(f"an entry that is to last {_LIFE_S:g} s is gone after {lasted_s:.2f} s")
+    expect(StatisticsBatch([None]), await store.fetch_agent_statistics(agents), "the expired agent")
+    await KERNELS.expect([0], store, ids)
