@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
@@ -37,6 +38,30 @@ async def connected(proxy: TcpProxy) -> AsyncIterator[tuple[asyncio.StreamReader
             yield reader, writer
     finally:
         writer.transport.abort()
+
+
+async def test_connections_that_have_ended_are_not_kept() -> None:
+    """A soak makes many thousands; if each were kept, collecting the garbage would stop all proxies for a second."""
+    ended = asyncio.Semaphore(0)
+
+    async def take(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.read()
+        writer.close()
+        ended.release()
+
+    def count_readers() -> int:
+        gc.collect()
+        return sum(isinstance(each, asyncio.StreamReader) for each in gc.get_objects())
+
+    async with listening(take) as port, asyncio.timeout(PATIENCE_S):
+        counts: list[int] = []
+        for _ in range(2):
+            for _ in range(20):
+                _, writer = await asyncio.open_connection(LOOPBACK, port)
+                writer.close()
+                await ended.acquire()
+            counts.append(count_readers())
+    assert counts[1] - counts[0] < 10
 
 
 async def test_it_passes_bytes_both_ways(echo: int, tcp_proxy: StartProxy) -> None:

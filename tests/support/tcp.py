@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import socket
 import struct
+import weakref
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
 from ssl import SSLContext
@@ -21,14 +22,19 @@ Handler: TypeAlias = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awai
 @asynccontextmanager
 async def listening(handle: Handler, *, port: int = 0, ssl: SSLContext | None = None) -> AsyncGenerator[int]:
     """Handle connections until the block ends; yield the port, by default a free one."""
-    connections: dict[asyncio.Task[None], asyncio.StreamWriter] = {}
+    tasks: set[asyncio.Task[None]] = set()
+    writers = weakref.WeakSet[asyncio.StreamWriter]()  # an open connection is kept by the loop
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         task = asyncio.current_task()
         assert task is not None
-        connections[task] = writer
-        with suppress(asyncio.CancelledError):  # the callback of the stream would log it
-            await handle(reader, writer)
+        tasks.add(task)
+        writers.add(writer)
+        try:
+            with suppress(asyncio.CancelledError):  # the callback of the stream would log it
+                await handle(reader, writer)
+        finally:
+            tasks.discard(task)
 
     server = await asyncio.start_server(serve, "127.0.0.1", port, ssl=ssl)
     try:
@@ -40,10 +46,11 @@ async def listening(handle: Handler, *, port: int = 0, ssl: SSLContext | None = 
         for _ in range(_TURNS_TO_BEGIN):
             await asyncio.sleep(0)
         server.close()
-        for task in connections:
+        ending = [*tasks]
+        for task in ending:
             task.cancel()
-        await asyncio.gather(*connections, return_exceptions=True)
-        for writer in connections.values():
+        await asyncio.gather(*ending, return_exceptions=True)
+        for writer in writers:
             writer.transport.abort()  # bytes that the peer does not read would keep a closed connection open
         await asyncio.sleep(0)
         await server.wait_closed()
