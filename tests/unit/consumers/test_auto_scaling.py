@@ -52,20 +52,20 @@ def reasons(decision: ScalingDecision) -> list[str]:
 
 
 async def test_everything_is_read_once_for_all_deployments() -> None:
-    """Fifty endpoints have rules of every source, and one occurs twice; each gets the decision on its own data."""
-    cluster = Cluster(found=lambda _querier, _time: loads(3.0))
+    """Fifty endpoints have rules of three sources, and one occurs twice; each gets the decision on its own data."""
+    cluster = Cluster(found=lambda _querier, _time: loads(0.5))
     deployments = []
     for number in range(1, 51):
         endpoint_id = cluster.add_endpoint(number, [cpu("79"), {}], [cpu(str(number + 55))], idle=number % 3)
         cluster.endpoint_statistics[endpoint_id] = running(str(number))
-        rules = (kernel_rule(upper_threshold=90), kernel_rule(), inference_rule(threshold=20), query_rule())
+        rules = (inference_rule(threshold=20), kernel_rule(upper_threshold=90), kernel_rule(), query_rule())
         deployments.append(Deployment(endpoint_id=endpoint_id, replicas=5, rules=rules))
     decisions = await cluster.deployments.decide_replicas([*deployments, deployments[0]], now=NOW)
-    # Above 80 is the mean of 79 and 82 or more; twenty for each of two replicas are forty.
-    expected = [6 if number > 26 else 7 if number >= 40 else 5 for number in range(1, 51)]
+    # Forty requests are twenty for each of two replicas; the mean of 79 and 82 is above 80; every load is below 1.
+    expected = [7 if number >= 40 else 6 if number > 26 else 4 for number in range(1, 51)]
     assert [*expected, expected[0]] == [decision.replicas for decision in decisions]
-    others = ["fetch_endpoint_statistics", "fetch_kernel_statistics", "find_endpoints", "find_sessions"]
-    assert others == [name for name in cluster.reads if name != "query_utilization_now"]
+    statistics = ["fetch_endpoint_statistics", "fetch_kernel_statistics", "find_endpoints", "find_sessions"]
+    assert [*statistics, "query_utilization_now"] == cluster.reads
     ids_of_call = dict(cluster.calls)
     assert (
         [id_of(number) for number in range(1, 51)]
