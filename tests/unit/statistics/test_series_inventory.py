@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from array import array
 from collections.abc import Sequence
@@ -259,11 +260,15 @@ async def test_a_partial_answer_is_refused(method: str) -> None:
 @pytest.mark.parametrize("method", ["list_sessions", "list_agents", "find_sessions"])
 async def test_an_unreachable_backend_raises_its_own_error(method: str) -> None:
     """It is not in an exception group, and the other queries are cancelled."""
+    failures = iter([UnavailableError("refused", service="http://127.0.0.1:9090")])
 
-    async def fail(*_: Any) -> MatrixResult:
-        raise UnavailableError("refused", service="http://127.0.0.1:9090")
+    async def fail_once(*_: Any) -> MatrixResult:
+        for failure in failures:
+            raise failure
+        await asyncio.Event().wait()
+        raise AssertionError
 
-    backend = Recording(fail)
+    backend = Recording(fail_once)
     ids: list[Sequence[str]] = [[id_of(number) for number in range(2_000)]] if method == "find_sessions" else []
     with pytest.raises(UnavailableError, match=r"^refused$"):
         await getattr(inventory_at(backend), method)(*ids)
