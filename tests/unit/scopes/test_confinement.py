@@ -13,7 +13,7 @@ import pytest
 from tests.support.turns import counting_turns
 
 from statcore.errors import ProtocolError, UnavailableError, UnsupportedError
-from statcore.model import MetricValue, QueryTimeRange, StatisticsBatch
+from statcore.model import MatrixResult, MetricValue, QueryTimeRange, StatisticsBatch, VectorResult
 from statcore.model.inventory import AgentRecord, KernelRecord, Page, SessionRecord
 from statcore.promql.templates import Preset, Template
 from statcore.queriers import QueryStrategy
@@ -236,6 +236,18 @@ async def test_the_scope_is_beside_what_a_caller_fills_in() -> None:
         f'{CONTAINER_SERIES}{{job="a",project_id="{PROJECT}"}}',
         f'{CONTAINER_SERIES}{{job="a",project_id="{OTHER_PROJECT}",project_id="{PROJECT}"}}',
     ] == sent
+
+
+async def test_the_notes_of_all_alternatives_are_kept() -> None:
+    """Each text is there once, and the answer is partial if one of them is."""
+    notes: list[dict[str, Any]] = [{"warnings": ("w", "v"), "infos": ("i",)}, {"warnings": ("u", "w"), "partial": True}]
+    backend = AsyncMock(spec=MemoryMetrics)
+    backend.query_utilization.side_effect = [MatrixResult(series=(), **of_alternative) for of_alternative in notes]
+    backend.query_utilization_now.side_effect = [VectorResult(samples=(), **of_alternative) for of_alternative in notes]
+    metrics = confine(runtime(metrics=backend), Scope.any_of([SCOPE, Scope.of(user_id=USER)])).metrics
+    querier = PreparedQuerier(MetricQuery("x", {}, ("kernel_id",), QueryStrategy.GAUGE))
+    for answer in (await metrics.query_utilization(querier, RANGE), await metrics.query_utilization_now(querier)):
+        assert (("w", "v", "u"), ("i",), True) == (answer.warnings, answer.infos, answer.partial)
 
 
 async def test_a_kernel_that_changed_its_owner_has_all_its_points_in_a_scope_of_both() -> None:
