@@ -1,4 +1,4 @@
-"""The store in memory: expiry, bounds, copies and planted entries; tests/conformance has its promises."""
+"""The store in memory: expiry, copies and planted entries; tests/property has its bounds, tests/conformance promises."""
 
 from __future__ import annotations
 
