@@ -24,7 +24,7 @@ from statcore.statistics.live_stat import doubt_of, kernel_of
 _MILLICORES_PER_PCT: Final = 10
 _KERNELS_PER_TURN: Final = 16
 _PID_DIGITS: Final = 9
-"""How many digits a pid has at most; a system has no larger ones, and neither has an `Int` of GraphQL."""
+"""How many digits a pid has at most: Linux has pids of seven, and any number of nine is an `Int` of GraphQL."""
 
 
 @attrs.frozen(kw_only=True)
