@@ -16,7 +16,7 @@ from statcore.concurrency import give_way, in_turns, limiter, run_concurrently
 from statcore.errors import InputError, ProtocolError
 from statcore.model.batch import StatisticsBatch
 from statcore.model.numbers import decimal_text, percent_text
-from statcore.model.results import AnswerNotes, VectorResult
+from statcore.model.results import AnswerNotes, Sample, VectorResult
 from statcore.model.statistics import STATS, UNBOUNDED, MetricValue, Problem, ProblemKind, has_bound, unit_hint
 from statcore.model.text import id_text
 from statcore.model.time import format_duration, parse_time
@@ -163,13 +163,22 @@ def group_samples(answer: VectorResult, kernel_ids: Collection[str]) -> Samples:
     """
     by_kernel: dict[str, dict[tuple[str, str], float]] = {}
     for sample in answer.samples:
-        labels = sample.labels
-        kernel_id = labels.get("kernel_id", "")
-        if kernel_id not in kernel_ids:
-            raise ProtocolError(f"the backend answered with kernel_id {kernel_id!r:.100}, which the query does not name")
-        if metric := labels.get(CONTAINER_METRIC_LABEL):
-            by_kernel.setdefault(kernel_id, {})[metric, labels.get("value_type", "current")] = sample.value
+        kernel_id = kernel_of(sample, kernel_ids)
+        if metric := sample.labels.get(CONTAINER_METRIC_LABEL):
+            by_kernel.setdefault(kernel_id, {})[metric, sample.labels.get("value_type", "current")] = sample.value
     return by_kernel
+
+
+def kernel_of(sample: Sample, kernel_ids: Collection[str]) -> str:
+    """Return the kernel of a sample.
+
+    Raises:
+        ProtocolError: it is none of `kernel_ids`, which the query names.
+    """
+    kernel_id = sample.labels.get("kernel_id", "")
+    if kernel_id not in kernel_ids:
+        raise ProtocolError(f"the backend answered with kernel_id {kernel_id!r:.100}, which the query does not name")
+    return kernel_id
 
 
 class LiveSamples(NamedTuple):

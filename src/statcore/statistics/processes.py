@@ -19,10 +19,12 @@ from statcore.promql.utilization import RATE_INTERVAL
 from statcore.queriers.container import PROCESS_METRIC_LABEL, PROCESS_SERIES
 from statcore.queriers.interface import QueryStrategy, UtilizationMetricQuerier
 from statcore.queriers.matcher import LabelMatcher
-from statcore.statistics.live_stat import doubt_of
+from statcore.statistics.live_stat import doubt_of, kernel_of
 
 _MILLICORES_PER_PCT: Final = 10
 _KERNELS_PER_TURN: Final = 16
+_PID_DIGITS: Final = 9
+"""How many digits a pid has at most: Linux has pids of seven, and any number of nine is an `Int` of GraphQL."""
 
 
 @attrs.frozen(kw_only=True)
@@ -89,6 +91,7 @@ async def read_processes(
         rate_interval: the window that the CPU use is taken over.
 
     Raises:
+        ProtocolError: the backend answered for a kernel that the query does not name.
         StatcoreError: the backend failed, as `MetricQuerierPort` says.
     """
     answers: list[VectorResult] = []
@@ -101,10 +104,12 @@ async def read_processes(
             querier = _ProcessMetric(metric, strategy, batch)
             answer = await metrics.query_utilization_now(querier, rate_interval=rate_interval)
             answers.append(answer)
+            named = frozenset(batch)
             async for part in in_turns(answer.samples):
                 for sample in part:
-                    if (pid := sample.labels.get("pid", "")).isdecimal() and isfinite(sample.value):
-                        values_of.setdefault(sample.labels["kernel_id"], {})[int(pid)] = sample.value
+                    kernel_id, pid = kernel_of(sample, named), sample.labels.get("pid", "")
+                    if pid.isdecimal() and len(pid) <= _PID_DIGITS and isfinite(sample.value):
+                        values_of.setdefault(kernel_id, {})[int(pid)] = sample.value
 
         await map_concurrently(distinct_batches(kernel_ids), read_batch)
         return values_of

@@ -1,8 +1,9 @@
-"""A sink that records what it gets, and a copy of /proc with planted files."""
+"""A sink that records what it gets, a copy of /proc with planted files, and a clock that a test sets."""
 
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
@@ -87,6 +88,14 @@ def collecting(sink: Any, sleeper: Popen[bytes]) -> Collector:
     collecting = Collector(sink, agent_id="i-1", interval_s=60)
     collecting.add(KernelTarget(pid=sleeper.pid, kernel_id=KERNEL, session_id=SESSION))
     return collecting
+
+
+@pytest.fixture
+def now_s(monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    """The monotonic time, which stands still until a test adds to it."""
+    now_s = [100.0]
+    monkeypatch.setattr(time, "monotonic", lambda: now_s[0])
+    return now_s
 
 
 @pytest.fixture

@@ -6,10 +6,8 @@ import asyncio
 import logging
 import re
 import threading
-import time
 from typing import Any
 
-import attrs
 import psutil
 import pytest
 from tests.unit.collector.conftest import KERNEL, METRICS, SESSION, label_values, raising
@@ -126,13 +124,13 @@ async def test_cancelling_a_run_ends_it(collecting: Collector, sink: Any, monkey
         await task
 
 
-async def test_samples_become_stale(collecting: Collector) -> None:
+async def test_samples_become_stale(collecting: Collector, now_s: list[float]) -> None:
     """Nothing is exported after four intervals without a round, because unchanged counters look idle."""
     assert [] == list(collecting.samples())
     await collecting.collect()
+    now_s[0] += 4 * 60
     assert [] != list(collecting.samples())
-    assert collecting._latest is not None
-    collecting._latest = attrs.evolve(collecting._latest, time_s=collecting._latest.time_s - 4 * 60)
+    now_s[0] += 1
     assert [] == list(collecting.samples())
 
 
@@ -204,7 +202,7 @@ async def test_a_foreign_error_of_a_sink_names_the_sink(
         await collecting.collect()
 
 
-async def test_health_follows_the_rounds(collecting: Collector, sink: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_health_follows_the_rounds(collecting: Collector, sink: Any, now_s: list[float]) -> None:
     """Before a round, after a success, after a failure with its reason, after a success, without rounds for too long."""
     assert "no round has ended yet" == collecting.problem()
     await collecting.collect()
@@ -215,8 +213,8 @@ async def test_health_follows_the_rounds(collecting: Collector, sink: Any, monke
     assert "the last round failed: down" == collecting.problem()
     sink.failures.clear()
     await collecting.collect()
+    now_s[0] += 4 * 60
     assert None is collecting.problem()
-    now = time.monotonic() + 4 * 60 + 7
-    monkeypatch.setattr(time, "monotonic", lambda: now)
+    now_s[0] += 7
     assert "no round has ended for 247 seconds" == collecting.problem()
     assert (2, 1) == (collecting.health.succeeded, collecting.health.failed)

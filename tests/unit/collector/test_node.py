@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import time
 from pathlib import Path
 from typing import Any
 
@@ -123,21 +122,13 @@ def _currents(round_: NodeRound, metric: str) -> dict[str, str]:
     return {name: value.current for name, value in round_.devices.get(metric, {}).items()}
 
 
-@pytest.fixture
-def now(monkeypatch: pytest.MonkeyPatch) -> list[float]:
-    """The monotonic time of the node's next snapshot."""
-    now = [100.0]
-    monkeypatch.setattr(time, "monotonic", lambda: now[0])
-    return now
-
-
-def test_cpu_util_of_a_node_is_milliseconds_out_of_the_interval(proc: Any, now: list[float]) -> None:
+def test_cpu_util_of_a_node_is_milliseconds_out_of_the_interval(proc: Any, now_s: list[float]) -> None:
     """The capacity is the interval, 0 in the first round; the unit is `msec`, without statistics, as agents write it."""
     sampler = NodeSampler()
     proc.plant_cores(cpu0=100, cpu1=500)
     first = sampler.sample(Unreadable()).node["cpu_util"]
     assert ("0", "0", "0.00") == (first.current, first.capacity, first.pct)
-    now[0] += 2
+    now_s[0] += 2
     proc.plant_cores(cpu0=150, cpu1=600)
     second = sampler.sample(Unreadable())
     expected = {"current": "1500", "capacity": "2000", "pct": "75", "unit_hint": "msec"}
@@ -145,7 +136,7 @@ def test_cpu_util_of_a_node_is_milliseconds_out_of_the_interval(proc: Any, now: 
     assert {"0": "500", "1": "1000"} == _currents(second, "cpu_util")
 
 
-def test_a_core_that_comes_back_has_no_rate_across_the_gap(proc: Any, now: list[float]) -> None:
+def test_a_core_that_comes_back_has_no_rate_across_the_gap(proc: Any, now_s: list[float]) -> None:
     """The other cores keep their ids; the count of the returned core is not of this interval."""
     sampler = NodeSampler()
     rounds = [
@@ -158,7 +149,7 @@ def test_a_core_that_comes_back_has_no_rate_across_the_gap(proc: Any, now: list[
     for cores in rounds:
         proc.plant_cores(**cores)
         found.append(sampler.sample(Unreadable()))
-        now[0] += 1
+        now_s[0] += 1
     assert {"0": "100", "2": "200"} == _currents(found[1], "cpu_util")
     assert {"0": "100", "1": "0", "2": "200"} == _currents(found[2], "cpu_util")
     assert {"0": "100", "1": "300", "2": "200"} == _currents(found[3], "cpu_util")
@@ -167,7 +158,7 @@ def test_a_core_that_comes_back_has_no_rate_across_the_gap(proc: Any, now: list[
 
 
 def test_interfaces_that_come_and_go_are_matched_by_name(
-    proc: Any, now: list[float], monkeypatch: pytest.MonkeyPatch
+    proc: Any, now_s: list[float], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A new interface adds nothing in its first round, and the sum keeps the count of one that disappeared."""
     monkeypatch.setattr(proc_files, "interface_flags", lambda _name: 0x1)
@@ -177,7 +168,7 @@ def test_interfaces_that_come_and_go_are_matched_by_name(
     for interfaces in rounds:
         _plant_interfaces(proc, **interfaces)
         found.append(sampler.sample(Unreadable()))
-        now[0] += 2
+        now_s[0] += 2
     assert ["0", "100", "35", "10"] == [round_.node["net_rx"].current for round_ in found]
     assert [{"eth0": "0"}, {"eth0": "100", "eth1": "0"}, {"eth1": "35"}, {"eth0": "0", "eth1": "10"}] == [
         _currents(round_, "net_rx") for round_ in found

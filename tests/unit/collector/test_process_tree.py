@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections import defaultdict
 from subprocess import Popen
 from typing import Any
@@ -288,8 +289,7 @@ def test_an_ended_process_is_gone(sleeper: Popen[bytes]) -> None:
     """Before it is waited for it is a zombie, and afterwards it does not exist."""
     process = psutil.Process(sleeper.pid)
     sleeper.kill()
-    while process.status() != psutil.STATUS_ZOMBIE:
-        pass
+    os.waitid(os.P_PID, sleeper.pid, os.WEXITED | os.WNOWAIT)  # waits for its end, and leaves the zombie
     zombie = read_process(process, Unreadable())
     assert zombie is not None
     assert (False, None) == (zombie.alive, zombie.memory)

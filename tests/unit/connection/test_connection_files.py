@@ -44,6 +44,28 @@ def test_unchanged_files_are_not_read_again(tmp_path: Path) -> None:
     assert ["text", "other"] == reads
 
 
+def test_a_file_that_cannot_be_used_leaves_the_last_value(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """Each call reads it again, and each of its states is logged once. The value before a change is known."""
+    file = tmp_path / "file"
+    file.write_text("one")
+    reads: list[str] = []
+
+    def read() -> str:
+        reads.append(file.read_text())
+        return read_secret(str(file), setting="x")
+
+    value = FileValue([str(file)], read)
+    states = ["two\nlines", "", "three\nmore\nlines"]
+    for number, text in enumerate(states, 1):
+        file.write_text(text)
+        assert ["one", "one"] == [value.current() for _ in range(2)]
+        assert number == len(caplog.messages)
+    assert ["one", *(text for text in states for _ in range(2))] == reads
+    assert caplog.messages[0].endswith("; the value that was read before stays in use")
+    file.write_text("four")
+    assert ("four", "one") == (value.current(), value.previous)
+
+
 @pytest.mark.parametrize(
     ("content", "message"),
     [

@@ -52,20 +52,20 @@ def reasons(decision: ScalingDecision) -> list[str]:
 
 
 async def test_everything_is_read_once_for_all_deployments() -> None:
-    """Fifty endpoints have rules of every source, and one occurs twice; each gets the decision on its own data."""
-    cluster = Cluster(found=lambda _querier, _time: loads(3.0))
+    """Fifty endpoints have rules of three sources, and one occurs twice; each gets the decision on its own data."""
+    cluster = Cluster(found=lambda _querier, _time: loads(0.5))
     deployments = []
     for number in range(1, 51):
         endpoint_id = cluster.add_endpoint(number, [cpu("79"), {}], [cpu(str(number + 55))], idle=number % 3)
         cluster.endpoint_statistics[endpoint_id] = running(str(number))
-        rules = (kernel_rule(upper_threshold=90), kernel_rule(), inference_rule(threshold=20), query_rule())
+        rules = (inference_rule(threshold=20), kernel_rule(upper_threshold=90), kernel_rule(), query_rule())
         deployments.append(Deployment(endpoint_id=endpoint_id, replicas=5, rules=rules))
     decisions = await cluster.deployments.decide_replicas([*deployments, deployments[0]], now=NOW)
-    # Above 80 is the mean of 79 and 82 or more; twenty for each of two replicas are forty.
-    expected = [6 if number > 26 else 7 if number >= 40 else 5 for number in range(1, 51)]
+    # Forty requests are twenty for each of two replicas; the mean of 79 and 82 is above 80; every load is below 1.
+    expected = [7 if number >= 40 else 6 if number > 26 else 4 for number in range(1, 51)]
     assert [*expected, expected[0]] == [decision.replicas for decision in decisions]
-    others = ["fetch_endpoint_statistics", "fetch_kernel_statistics", "find_endpoints", "find_sessions"]
-    assert others == [name for name in cluster.reads if name != "query_utilization_now"]
+    statistics = ["fetch_endpoint_statistics", "fetch_kernel_statistics", "find_endpoints", "find_sessions"]
+    assert [*statistics, "query_utilization_now"] == cluster.reads
     ids_of_call = dict(cluster.calls)
     assert (
         [id_of(number) for number in range(1, 51)]
@@ -193,13 +193,14 @@ async def test_inactive_replicas_do_not_count() -> None:
 
 @pytest.mark.parametrize("session_id", [None, id_of(4)])
 async def test_an_active_replica_whose_session_is_not_known_may_hide_load(session_id: str | None) -> None:
-    """A replica without a session, or with one that the inventory does not know, is a replica without data."""
+    """It has no session, or one that the inventory does not know, and counts without data; only ids are looked up."""
     cluster = Cluster()
     endpoint_id = cluster.add_endpoint(1, [cpu("10")])
     replicas = (*cluster.endpoints[endpoint_id].replicas, ReplicaRecord(replica_id=id_of(5), session_id=session_id))
     cluster.endpoints[endpoint_id] = EndpointRecord(endpoint_id=endpoint_id, replicas=replicas)
     decision = await decide_one(cluster, kernel_rule(), endpoint_id=endpoint_id)
     assert ["cpu_util 5 to 55 (1 of 2 without data) depends on the missing values"] == reasons(decision)
+    assert [id_of(100), *([session_id] if session_id else [])] == dict(cluster.calls)["find_sessions"]
 
 
 async def test_a_replica_without_data_is_a_replica() -> None:
@@ -211,11 +212,15 @@ async def test_a_replica_without_data_is_a_replica() -> None:
 
 
 async def test_a_void_rule_reads_nothing() -> None:
-    """The decision says that it is void."""
+    """The decision says that it is void; another rule of the endpoint reads its own data, and decides."""
     cluster = Cluster()
     endpoint_id = cluster.add_endpoint(1, [{"net_rx": {"current": "10005.5", "capacity": "1820", "pct": "549.75"}}])
-    decision = await decide_one(cluster, kernel_rule(metric_name="net_rx"), endpoint_id=endpoint_id)
-    assert ([], 3, Verdict.VOID) == (cluster.reads, decision.replicas, decision.outcomes[0].verdict)
+    cluster.endpoint_statistics[endpoint_id] = running("10")
+    void = kernel_rule(metric_name="net_rx")
+    alone = await decide_one(cluster, void, endpoint_id=endpoint_id)
+    assert ([], 3, Verdict.VOID) == (cluster.reads, alone.replicas, alone.outcomes[0].verdict)
+    beside = await decide_one(cluster, void, inference_rule(), endpoint_id=endpoint_id)
+    assert (["fetch_endpoint_statistics", "find_endpoints"], 5) == (cluster.reads, beside.replicas)
 
 
 def preset_rule(**changes: Any) -> ThresholdRule:
@@ -306,16 +311,14 @@ async def test_an_entry_whose_store_fails_when_it_is_read_makes_its_rule_blind()
 
 
 async def test_without_a_metric_backend_its_rules_abstain() -> None:
-    """They may be one user's rules; those of other users still decide."""
+    """These are rules on queriers and on presets. They may be one user's; the rules of other users still decide."""
     cluster = Cluster()
     endpoint_id = cluster.add_endpoint(1, [cpu("90")])
     repository = DeploymentRepository(StatisticsStatefulSource(cluster), cluster)  # type: ignore[arg-type,call-overload]
-    deployment = Deployment(endpoint_id=endpoint_id, replicas=1, rules=[query_rule(), kernel_rule()])
+    deployment = Deployment(endpoint_id=endpoint_id, replicas=1, rules=[query_rule(), preset_rule(), kernel_rule()])
     (decision,) = await repository.decide_replicas([deployment], now=NOW)
-    assert (2, ["abstained: there is no metric backend", "cpu_util 90 > 80: +1"]) == (
-        decision.replicas,
-        reasons(decision),
-    )
+    assert 2 == decision.replicas
+    assert [*["abstained: there is no metric backend"] * 2, "cpu_util 90 > 80: +1"] == reasons(decision)
 
 
 @pytest.mark.parametrize("now", [datetime(2026, 11, 22, 10), None, "yesterday"])  # noqa: DTZ001 - it is to be refused

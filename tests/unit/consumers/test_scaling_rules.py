@@ -30,7 +30,8 @@ def test_arguments_may_be_text() -> None:
     )
     assert (Decimal("80.5"), Decimal("0.1")) == (rule.upper_threshold, rule.lower_threshold)
     assert (MetricSource.KERNEL, 1, NOW) == (rule.source, rule.step_size, rule.last_triggered_at)
-    assert UTC is rule.last_triggered_at.tzinfo if rule.last_triggered_at else False
+    assert rule.last_triggered_at is not None
+    assert UTC is rule.last_triggered_at.tzinfo
     assert Comparator.LESS_THAN is inference_rule(comparator=Comparator.LESS_THAN).comparator
     assert Decimal(80) == kernel_rule(upper_threshold=Decimal(80), lower_threshold=80).lower_threshold
 

@@ -92,11 +92,12 @@ async def test_keys_of_two_turns_are_two_reads() -> None:
 
 
 async def test_keys_with_equal_identities_are_one_key() -> None:
-    """The batch function gets the first of them, and clearing any of them clears it."""
+    """The batch function gets the first of them; all are known once it is loaded, and clearing any of them clears it."""
     reads = Reads()
     reads.go.set()
     loader = BatchLoader(reads.load, identity=str.casefold)
     assert [["A"], ["A"], ["b"]] == await loader.load_many(["A", "a", "b"])
+    assert [(["A"], None), (["A"], None), (["b"], None)] == [loader.loaded(key) for key in "AaB"]
     loader.clear("a")
     assert [["a"], ["b"]] == await loader.load_many(["a", "B"])
     assert [["A", "b"], ["a"]] == reads.batches

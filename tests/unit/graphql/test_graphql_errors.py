@@ -230,11 +230,10 @@ async def test_an_entry_that_is_missing_with_a_problem_is_an_error_with_its_kind
     assert [*[None] * 6, {"mem": {"current": "1"}}] == [item["live_stat"] for item in items]
     unavailable = "the store or backend of this field is unavailable; the server's log says more"
     malformed = {ProblemKind.MALFORMED, ProblemKind.OVERSIZED}
-    messages = {error["path"][2]: (error["extensions"]["code"], error["message"]) for error in answer.errors}
-    assert messages == {
+    assert {
         number: ("MalformedEntryError", f"{kind}: as planted") if kind in malformed else ("UnavailableError", unavailable)
         for number, kind in enumerate(kinds)
-    }
+    } == {error["path"][2]: (error["extensions"]["code"], error["message"]) for error in answer.errors}
     assert {"compute_session_list.items.6.live_stat": "stale"} == answer.problems
     expected: dict[str, Any] = {
         "path": ["compute_session_list", "items", 6, "live_stat"],

@@ -232,7 +232,7 @@ WHOSE: Final = "user_id project_id started_at"
 
 
 async def test_owners_and_times() -> None:
-    """Several users are no user of a session, which started with its first kernel."""
+    """A session whose kernels have several users has no user. It started with its first kernel."""
     data = await Host(inventory=owned()).execute_cleanly(
         f"{{ compute_session_list {{ items {{ {WHOSE} kernels {{ {WHOSE} }} }} }}"
         f" endpoint_list {{ items {{ {WHOSE} }} }} }}"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Iterator
 from typing import Any
 
@@ -108,15 +107,11 @@ async def test_aliases_count_as_often_as_their_fragment_is_spread(host: Host) ->
 
 
 async def test_fragments_that_spread_others_twice_take_no_time(host: Host) -> None:
-    """There are 2 to the power of 40 paths, too many to follow."""
-    chain = "".join(f" fragment F{n} on Query {{ ...F{n + 1} ...F{n + 1} }}" for n in range(40))
-    end = " fragment F40 on Query { queriers { name } }"
-    async with asyncio.timeout(60):
-        assert [] == await refusals(host, "{ ...F0 }" + chain + end)
-        aliased = " fragment F40 on Query { a: queriers { name } }"
-        assert [f"the query has {2**40} aliases, more than {MAX_ALIASES}"] == await refusals(
-            host, "{ ...F0 }" + chain + aliased
-        )
+    """There are 2 to the power of 40 paths; a test that follows them does not end."""
+    chain = "{ ...F0 }" + "".join(f" fragment F{n} on Query {{ ...F{n + 1} ...F{n + 1} }}" for n in range(40))
+    assert [] == await refusals(host, chain + " fragment F40 on Query { queriers { name } }")
+    refused = [f"the query has {2**40} aliases, more than {MAX_ALIASES}"]
+    assert refused == await refusals(host, chain + " fragment F40 on Query { a: queriers { name } }")
 
 
 async def test_fragments_in_a_circle_are_refused(host: Host) -> None:
@@ -140,8 +135,7 @@ async def test_fragments_of_items_that_spread_others_twice_take_no_time() -> Non
     end = (
         " fragment F40 on ComputeSession { session_id live_stat kernels { ...K ...K } } fragment K on Kernel { live_stat }"
     )
-    async with asyncio.timeout(60):
-        data = await host.execute_cleanly("{ compute_session_list { items { ...F0 ...F0 } } }" + chain + end)
+    data = await host.execute_cleanly("{ compute_session_list { items { ...F0 ...F0 } } }" + chain + end)
     expected = [{"session_id": session_id(n), "live_stat": None, "kernels": [{"live_stat": None}]} for n in range(3)]
     assert expected == data["compute_session_list"]["items"]
 

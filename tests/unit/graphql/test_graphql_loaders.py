@@ -215,7 +215,7 @@ class Hanging(MemoryStatistics):
 
 
 async def test_a_cancelled_request_ends_its_reads() -> None:
-    """No task of it remains, and the other request is answered."""
+    """Both of them are cancelled, and the next request is answered."""
     store = Hanging()
     host = Host(statistics=store, inventory=inventory_of(3))
     request = asyncio.create_task(host.execute("{ compute_session_list { items { inference_metrics live_stat } } }"))

@@ -14,19 +14,19 @@ NOW = 1_795_000_000.0
 UP = FixedQuerier("up", group_by=["job"])
 
 
-def at(time: float) -> datetime:
+def at(seconds: float) -> datetime:
     """Return the time `seconds` after the first scrape."""
-    return datetime.fromtimestamp(NOW + time, UTC)
+    return datetime.fromtimestamp(NOW + seconds, UTC)
 
 
-def scrape(metrics: MemoryMetrics, time: float, /, *jobs: str, target: str = "t", value: float = 1.0) -> None:
+def scrape(metrics: MemoryMetrics, seconds: float, /, *jobs: str, target: str = "t", value: float = 1.0) -> None:
     """Append a scrape with `up` for some jobs, `seconds` after the first."""
-    metrics.append_scrape([("up", {"job": job}, value) for job in jobs], target=target, time=NOW + time)
+    metrics.append_scrape([("up", {"job": job}, value) for job in jobs], target=target, time=NOW + seconds)
 
 
-async def values(metrics: MemoryMetrics, time: float) -> dict[str, float]:
-    """Return the value of each job at a time."""
-    result = await metrics.query_utilization_now(UP, time=at(time))
+async def values(metrics: MemoryMetrics, seconds: float) -> dict[str, float]:
+    """Return the value of each job, `seconds` after the first scrape."""
+    result = await metrics.query_utilization_now(UP, time=at(seconds))
     return {sample.labels.get("job", ""): sample.value for sample in result.samples}
 
 

@@ -43,6 +43,8 @@ def _matches(pattern: str, text: str, semantics: Semantics = Semantics.PROMETHEU
         ("(?:ab)?(c|d)", "abd", "ab"),
         ("}]", "}]", "}"),
         ("é|名", "名", "e"),
+        ("circle", "circle", "CirCle"),
+        ("s", "s", "\u017f"),
         ("(?i)circle", "CirCle", "square"),
         ("(?i)s", "\u017f", "k"),
         (r"(?i)\w", "\u212a", "\u00e9"),
@@ -50,7 +52,7 @@ def _matches(pattern: str, text: str, semantics: Semantics = Semantics.PROMETHEU
     ],
 )
 def test_common_patterns_match_whole_values(pattern: str, matched: str, not_matched: str) -> None:
-    """Patterns match the whole value, with ASCII classes, and `$` matches only at the end."""
+    """Patterns match the whole value in its case, with ASCII classes, and `$` matches only at the end."""
     assert (True, False) == (_matches(pattern, matched), _matches(pattern, not_matched))
 
 

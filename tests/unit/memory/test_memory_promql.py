@@ -139,9 +139,9 @@ async def test_scalars_are_samples_without_labels(metrics: MemoryMetrics) -> Non
 )
 async def test_unsupported_promql_is_named(metrics: MemoryMetrics, promql: str, named: str) -> None:
     """The error names the construct that is not supported."""
-    for asking in (metrics.query(promql), metrics.query_range(promql, QueryTimeRange(start=0, end=1, step="1s"))):
+    for query in (metrics.query(promql), metrics.query_range(promql, QueryTimeRange(start=0, end=1, step="1s"))):
         with pytest.raises(UnsupportedError) as caught:
-            await asking
+            await query
         assert named in str(caught.value)
 
 

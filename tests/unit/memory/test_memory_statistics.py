@@ -1,4 +1,4 @@
-"""The store in memory: expiry, bounds, copies and planted entries; tests/conformance has its promises."""
+"""The store in memory: expiry, copies and planted entries; tests/property has its bounds, tests/conformance promises."""
 
 from __future__ import annotations
 
@@ -171,6 +171,8 @@ async def test_big_batches_do_not_hold_the_event_loop(store: MemoryStatistics) -
     ids: Sequence[str] = [str(number) for number in range(6_400)]
     for work in (
         store.store_kernel_statistics({id_: {"mem": MEM} for id_ in ids}),
+        store.store_endpoint_statistics(dict.fromkeys(ids, GAUGE)),
+        store.store_replica_statistics({(id_, OTHER): GAUGE for id_ in ids}),
         store.fetch_kernel_statistics(ids),
         store.fetch_inference_metrics(ids),
     ):

@@ -64,11 +64,18 @@ class Word(str, Enum):  # noqa: UP042 - the same kind
         (Selector("a\ufffdb"), r'{"a\ufffdb"}'),
         (Selector("up", {"by": "1", "offset": "2", "inf": "3"}), 'up{by="1",offset="2",inf="3"}'),
         (Selector.equal("up", job="x", instance="y"), 'up{job="x",instance="y"}'),
+        (Selector(None, {"job": "x"}), '{job="x"}'),
     ],
 )
 def test_a_selector(selector: Selector, text: str) -> None:
     """Classic names stand bare, words of the language under `__name__`, any other name in quotes."""
     assert text == render(selector)
+
+
+def test_a_selector_has_a_name_or_a_matcher() -> None:
+    """With neither it would read all series."""
+    with pytest.raises(InputError, match="neither a metric name nor a matcher"):
+        Selector(None)
 
 
 def test_a_selector_copies_its_labels() -> None:

@@ -95,8 +95,8 @@ def test_the_text_of_two_kernels() -> None:
     assert [(0, 1)] == [batch.positions for batch in coalesce(kernels)]
 
 
-def test_a_label_that_is_not_kept_is_kept_to_tell_the_members_apart() -> None:
-    """The batch groups by it, and the answer of each member is without it."""
+def test_a_batch_groups_by_the_label_that_tells_its_members_apart() -> None:
+    """Members that do not group by it get their answers without it."""
     (merged,) = coalesce([FixedQuerier("up", {"host": host}, group_by=["job"]) for host in "ab"])
     assert 'sum by (host,job)(up{host=~"a|b"})' == text(merged)
     answers = merged.split(vector({"host": "b", "job": "x"}, {"host": "a", "job": "y"}, {"host": "b"}))

@@ -13,8 +13,8 @@ import pytest
 from tests.support.turns import counting_turns
 
 from statcore.errors import ProtocolError, UnavailableError, UnsupportedError
-from statcore.model import MetricValue, QueryTimeRange, StatisticsBatch
-from statcore.model.inventory import AgentRecord, KernelRecord
+from statcore.model import MatrixResult, MetricValue, QueryTimeRange, StatisticsBatch, VectorResult
+from statcore.model.inventory import AgentRecord, KernelRecord, Page, SessionRecord
 from statcore.promql.templates import Preset, Template
 from statcore.queriers import QueryStrategy
 from statcore.queriers.container import CONTAINER_SERIES
@@ -92,6 +92,34 @@ async def test_unknown_and_not_yours_are_the_same_calls_and_the_same_answer() ->
     not_yours, unknown = answers
     assert not_yours == unknown
     assert [("find_kernels", [1]), ("find_sessions", [1]), ("fetch_kernel_statistics", [0])] == unknown[2]
+
+
+async def test_a_session_without_kernels_has_no_owner() -> None:
+    """So it is in no scope: it is neither listed nor found, and its statistics are not read."""
+    session, inventory, store = SessionRecord(session_id=MINE), AsyncMock(spec=MemoryInventory), MemoryStatistics()
+    inventory.find_kernels.return_value = [None]
+    inventory.find_sessions.return_value = [session]
+    inventory.list_sessions.return_value = Page(items=[session], total_count=1)
+    await store.store_kernel_statistics({MINE: {"mem": MetricValue(current="1")}})
+    await store.store_session_activity(MINE, requests=1, last_response_ms=1)
+    confined = confine(runtime(statistics=store, inventory=inventory), SCOPE)
+    assert [None] == list(await confined.repository.get_kernel_statistics_batch([MINE]))
+    assert [None] == list(await confined.repository.get_inference_metrics_batch([MINE]))
+    assert [None] == list(await confined.inventory.find_sessions([MINE]))
+    assert Page(items=[], total_count=0) == await confined.inventory.list_sessions()
+
+
+async def test_an_id_of_a_kernel_and_of_a_session_is_read_where_both_are_allowed() -> None:
+    """A session of the caller, with the id of a kernel of others, does not show their kernel."""
+    store, inventory = MemoryStatistics(), MemoryInventory()
+    await store.store_kernel_statistics({OTHERS: {"mem": MetricValue(current="1")}})
+    inventory.register_kernel(KernelRecord(kernel_id=OTHERS, project_id=OTHER_PROJECT))
+    inventory.register_kernel(KernelRecord(kernel_id=MINE, session_id=OTHERS, project_id=PROJECT))
+    whole = runtime(statistics=store, inventory=inventory)
+    for projects, is_read in (([PROJECT], False), ([OTHER_PROJECT], False), ([PROJECT, OTHER_PROJECT], True)):
+        confined = confine(whole, Scope.of(project_id=projects))
+        (entry,) = await confined.repository.get_kernel_statistics_batch([OTHERS])
+        assert is_read is (entry is not None)
 
 
 @pytest.mark.parametrize(
@@ -176,18 +204,14 @@ async def test_a_preset_is_refused_for_alternatives() -> None:
         await PresetService(confine(runtime(), scope).metrics, {"p": preset}).query_preset_now("p")  # type: ignore[arg-type]
 
 
-def _raw(call: Callable[[Any], Awaitable[Any]]) -> Callable[[Any], Awaitable[Any]]:
-    return call
+RAW_QUERIES: list[Callable[[Any], Awaitable[Any]]] = [
+    lambda metrics: metrics.query("up"),
+    lambda metrics: metrics.query_range("up", RANGE),
+    lambda metrics: metrics.query(str(Template("up{${{ labels }}}").render(window="5m"))),
+]
 
 
-@pytest.mark.parametrize(
-    "call",
-    [
-        _raw(lambda metrics: metrics.query("up")),
-        _raw(lambda metrics: metrics.query_range("up", RANGE)),
-        _raw(lambda metrics: metrics.query(str(Template("up{${{ labels }}}").render(window="5m")))),
-    ],
-)
+@pytest.mark.parametrize("call", RAW_QUERIES)
 async def test_promql_is_for_callers_who_may_see_everything(call: Callable[[Any], Awaitable[Any]]) -> None:
     """A text is refused, even if a preset could have written it."""
     with pytest.raises(UnsupportedError, match="use a querier or a preset"):
@@ -212,6 +236,18 @@ async def test_the_scope_is_beside_what_a_caller_fills_in() -> None:
         f'{CONTAINER_SERIES}{{job="a",project_id="{PROJECT}"}}',
         f'{CONTAINER_SERIES}{{job="a",project_id="{OTHER_PROJECT}",project_id="{PROJECT}"}}',
     ] == sent
+
+
+async def test_the_notes_of_all_alternatives_are_kept() -> None:
+    """Each text is there once, and the answer is partial if one of them is."""
+    notes: list[dict[str, Any]] = [{"warnings": ("w", "v"), "infos": ("i",)}, {"warnings": ("u", "w"), "partial": True}]
+    backend = AsyncMock(spec=MemoryMetrics)
+    backend.query_utilization.side_effect = [MatrixResult(series=(), **of_alternative) for of_alternative in notes]
+    backend.query_utilization_now.side_effect = [VectorResult(samples=(), **of_alternative) for of_alternative in notes]
+    metrics = confine(runtime(metrics=backend), Scope.any_of([SCOPE, Scope.of(user_id=USER)])).metrics
+    querier = PreparedQuerier(MetricQuery("x", {}, ("kernel_id",), QueryStrategy.GAUGE))
+    for answer in (await metrics.query_utilization(querier, RANGE), await metrics.query_utilization_now(querier)):
+        assert (("w", "v", "u"), ("i",), True) == (answer.warnings, answer.infos, answer.partial)
 
 
 async def test_a_kernel_that_changed_its_owner_has_all_its_points_in_a_scope_of_both() -> None:

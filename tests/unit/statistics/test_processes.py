@@ -10,6 +10,7 @@ import pytest
 from tests.support.graphql_host import kernel_id
 from tests.support.turns import counting_turns
 
+from statcore.errors import ProtocolError
 from statcore.model import Problem, ProblemKind
 from statcore.model.results import Sample, VectorResult
 from statcore.ports import ScrapeSample
@@ -73,9 +74,10 @@ async def test_a_process_that_ended_between_two_scrapes_is_gone() -> None:
 
 
 async def test_what_is_not_known_of_a_process_is_none() -> None:
-    """A new process has no rate; a pid that is not a number, and a kernel without series, have no processes."""
+    """A new process has no rate; text that is no pid, and a kernel without series, have no processes."""
     backend = Backend()
-    samples = [sample("mem", 1.0, pid=12), sample("mem", 2.0, pid=7), sample("mem", 3.0, pid="x")]
+    no_pids = [sample("mem", 3.0, pid=text) for text in ("x", "", "-7", "9" * 10, "9" * 5_000)]
+    samples = [sample("mem", 1.0, pid=12), sample("mem", 2.0, pid=7), *no_pids]
     backend.scrape(90.0, [*samples, sample("mem", float("nan"), pid=8), sample("cpu_util", 1.0, pid=7)])
     with_processes, without = await read_processes(backend, [kernel_id(0), kernel_id(1)])
     assert [Process(pid=7, mem_bytes=2.0), Process(pid=12, mem_bytes=1.0)] == with_processes.processes
@@ -90,27 +92,37 @@ async def test_what_is_not_known_of_a_process_is_none() -> None:
         ({"infos": ("a rate of a gauge",)}, None),
     ],
 )
-async def test_an_answer_that_may_lack_data_is_incomplete(notes: dict[str, Any], problem: Problem | None) -> None:
-    """Also a kernel without processes is; the text of a warning is in the log alone."""
+async def test_an_answer_that_may_lack_data_is_incomplete(
+    notes: dict[str, Any], problem: Problem | None, caplog: pytest.LogCaptureFixture
+) -> None:
+    """So is a kernel without processes; the text of a warning is in the log alone."""
     backend = Backend(notes=notes)
     backend.scrape(90.0, process(90.0, 1))
     found = await read_processes(backend, [kernel_id(0), kernel_id(1)])
     assert [problem, problem] == [of_kernel.problem for of_kernel in found]
     assert [1, 0] == [len(of_kernel.processes) for of_kernel in found]
+    assert all(warning in caplog.text for warning in notes.get("warnings", ()))
+
+
+@pytest.mark.parametrize("labels", [{"pid": "1"}, {"pid": "1", "kernel_id": kernel_id(1)}])
+async def test_samples_of_other_kernels_are_refused(labels: dict[str, str]) -> None:
+    """A backend may ignore matchers or grouping."""
+    backend: Any = Answering(VectorResult(samples=(Sample(labels=labels, timestamp=90.0, value=1.0),)))
+    with pytest.raises(ProtocolError, match="which the query does not name"):
+        await read_processes(backend, [kernel_id(0)])
 
 
 async def test_other_tasks_run_while_many_processes_are_read() -> None:
-    """A hundred kernels with a hundred processes each take many turns of the event loop."""
-    answer = VectorResult(
-        samples=tuple(
-            Sample(labels={"kernel_id": kernel_id(kernel), "pid": str(pid)}, timestamp=90.0, value=1.0)
-            for kernel in range(100)
-            for pid in range(100)
-        )
-    )
+    """A turn of the event loop takes 128 samples, or makes the lists of 16 kernels."""
+    kernels = [kernel_id(kernel) for kernel in range(256)]
+    samples = [
+        Sample(labels={"kernel_id": kernel, "pid": str(pid)}, timestamp=90.0, value=1.0)
+        for kernel in kernels
+        for pid in range(40)
+    ]
+    backend: Any = Answering(VectorResult(samples=tuple(samples)))
     async with counting_turns() as turns:
-        backend: Any = Answering(answer)
-        found = await read_processes(backend, [kernel_id(kernel) for kernel in range(100)])
+        found = await read_processes(backend, kernels)
         counted = turns.count
-    assert 10_000 == sum(len(of_kernel.processes) for of_kernel in found)
-    assert counted > 80
+    assert [40] * 256 == [len(of_kernel.processes) for of_kernel in found]
+    assert 94 <= counted  # 79 with samples, 15 between lists, and some in which the queries are sent

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from array import array
 from collections.abc import Sequence
@@ -246,27 +247,31 @@ async def test_series_without_samples_are_ignored() -> None:
     assert [None] == await inventory_at(backend).find_sessions([str(kernel(1).session_id)])
 
 
-@pytest.mark.parametrize("ask", ["list_sessions", "list_agents", "find_sessions"])
-async def test_a_partial_answer_is_refused(ask: str) -> None:
+@pytest.mark.parametrize("method", ["list_sessions", "list_agents", "find_sessions"])
+async def test_a_partial_answer_is_refused(method: str) -> None:
     """Objects that it lacks would seem not to exist."""
-    ids = [[id_of(1)]] if ask == "find_sessions" else []
+    ids = [[id_of(1)]] if method == "find_sessions" else []
     with pytest.raises(PartialAnswerError, match=r"the inventory is incomplete: store-2 is away; slow$"):
-        await getattr(inventory_at(answering(warnings=("store-2 is away", "slow"))), ask)(*ids)
+        await getattr(inventory_at(answering(warnings=("store-2 is away", "slow"))), method)(*ids)
     with pytest.raises(PartialAnswerError, match=r"the backend says that the answer is partial$"):
-        await getattr(inventory_at(answering(partial=True)), ask)(*ids)
+        await getattr(inventory_at(answering(partial=True)), method)(*ids)
 
 
-@pytest.mark.parametrize("ask", ["list_sessions", "list_agents", "find_sessions"])
-async def test_an_unreachable_backend_raises_its_own_error(ask: str) -> None:
+@pytest.mark.parametrize("method", ["list_sessions", "list_agents", "find_sessions"])
+async def test_an_unreachable_backend_raises_its_own_error(method: str) -> None:
     """It is not in an exception group, and the other queries are cancelled."""
+    failures = iter([UnavailableError("refused", service="http://127.0.0.1:9090")])
 
-    async def fail(*_: Any) -> MatrixResult:
-        raise UnavailableError("refused", service="http://127.0.0.1:9090")
+    async def fail_once(*_: Any) -> MatrixResult:
+        for failure in failures:
+            raise failure
+        await asyncio.Event().wait()
+        raise AssertionError
 
-    backend = Recording(fail)
-    ids: list[Sequence[str]] = [[id_of(number) for number in range(2_000)]] if ask == "find_sessions" else []
+    backend = Recording(fail_once)
+    ids: list[Sequence[str]] = [[id_of(number) for number in range(2_000)]] if method == "find_sessions" else []
     with pytest.raises(UnavailableError, match=r"^refused$"):
-        await getattr(inventory_at(backend), ask)(*ids)
+        await getattr(inventory_at(backend), method)(*ids)
     assert 0 == backend.under_way
 
 

@@ -136,7 +136,7 @@ def test_kernels_are_summed_if_the_sessions_own_key_cannot_be_read(kind: Problem
     ],
 )
 def test_problems_of_kernels_are_joined(problems: dict[int, ProblemKind], entries: Any, kind: ProblemKind) -> None:
-    """It is stale if all is stale, incomplete if a part is missing, and as the kernels' if nothing is left."""
+    """Stale or undated if kernels are, incomplete if kinds differ or a part is missing; with no entry the kernel's kind."""
     read = StatisticsBatch(
         [None, *entries], problems={position: Problem(of, message="look here") for position, of in problems.items()}
     )

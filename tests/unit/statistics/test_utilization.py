@@ -209,7 +209,7 @@ class Stopping:
 
 @pytest.mark.parametrize("error", [RuntimeError("planted"), asyncio.CancelledError()], ids=repr)
 async def test_a_foreign_error_is_raised(error: BaseException) -> None:
-    """Nor is a cancellation kept as an outcome; the other requests are cancelled and awaited, and no more begin."""
+    """So is a cancellation. The other requests are cancelled and have ended before, and no further request begins."""
     error.__cause__ = KeyError("why")
     stopping = Stopping(error)
     source = UtilizationSource(RecordingMetrics(before=stopping), max_values=1)
