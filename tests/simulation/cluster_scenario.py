@@ -35,12 +35,12 @@ def _new_address(run: ClusterScenario) -> End:
 def _swapped_addresses(run: ClusterScenario) -> End:
     """Start two nodes again, each where the other was."""
     first, second = run.simulation.random.sample(run.cluster.nodes, 2)
-    names = first.name, second.name
     for node in (first, second):
         if node.is_running:
             node.crash()
-    first.move(names[1])
-    second.move(names[0])
+    first.name, second.name = second.name, first.name
+    for node in (first, second):
+        node.move(node.name)
     return nothing
 
 

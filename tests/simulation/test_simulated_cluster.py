@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import operator
 import re
 from collections.abc import Callable, Sequence
 from functools import cache, partial
@@ -10,7 +11,7 @@ from typing import Any, TypeAlias
 
 import pytest
 from redis.crc import key_slot as slot_of_driver
-from tests.simulation.cluster_scenario import ClusterScenario
+from tests.simulation.cluster_scenario import CLUSTER_HARMS, ClusterScenario
 from tests.simulation.command_scripts import Step, plain, replies, steps
 from tests.simulation.topology_scenario import KEYS
 from tests.support.polling import until
@@ -236,6 +237,25 @@ def test_a_former_primary_that_moved_does_not_know_that_it_was_replaced() -> Non
             await asyncio.sleep(_SETTLED_S)
             assert [primary] == list(run.holders(key.encode()))
             assert run.has_former_holder(key)
+        finally:
+            run.cluster.stop()
+
+    simulate(scenario, seed=1)
+
+
+def test_nodes_that_swap_their_addresses_both_run() -> None:
+    """Each is where the other was."""
+
+    async def scenario(simulation: Simulation) -> None:
+        run = ClusterScenario(simulation, [])
+        run.cluster.start()
+        try:
+            names = [node.name for node in run.cluster.nodes]
+            (swap,) = (harm for harm in CLUSTER_HARMS if harm.name == "swapped_addresses")
+            swap.begin(run)
+            swapped = [node.name for node in run.cluster.nodes]
+            assert (sorted(names), 2) == (sorted(swapped), sum(map(operator.ne, names, swapped)))
+            assert all(node.is_running for node in run.cluster.nodes)
         finally:
             run.cluster.stop()
 
