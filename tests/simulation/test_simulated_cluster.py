@@ -262,6 +262,28 @@ def test_nodes_that_swap_their_addresses_both_run() -> None:
     simulate(scenario, seed=1)
 
 
+def test_primaries_that_swapped_their_addresses_may_look_new() -> None:
+    """Clients know nodes by their addresses, and nodes learn of one new address after the other."""
+
+    async def scenario(simulation: Simulation) -> None:
+        run = ClusterScenario(simulation, [])
+        run.cluster.start()
+        try:
+            run.changed(None)
+            await asyncio.sleep(1.0)
+            first, second, *_ = run.cluster.nodes
+            first.crash()
+            second.crash()
+            assert run.last_fail_over_s < run.now_s()
+            first.name, second.name = second.name, first.name
+            first.move(first.name)
+            assert run.now_s() == run.last_fail_over_s
+        finally:
+            run.cluster.stop()
+
+    simulate(scenario, seed=1)
+
+
 def disown(cluster: Any) -> None:
     """Let a slot have no owner."""
     for node in cluster.nodes:
