@@ -102,7 +102,7 @@ def test_every_key_gets_its_own_outcome(
         assert wanted
         assert all(isinstance(outcome, type) for outcome in wanted)
     else:
-        unsure = fail_overs(known, owners) if known else set()
+        unsure = fail_overs(known, owners, {}) if known else set()
         for name, right, outcome in zip(names, wanted, outcomes, strict=True):
             if isinstance(outcome, Unsynced):
                 assert (None, True) == (right, owner_of(owners, name) in unsure)

@@ -35,12 +35,12 @@ def _new_address(run: ClusterScenario) -> End:
 def _swapped_addresses(run: ClusterScenario) -> End:
     """Start two nodes again, each where the other was."""
     first, second = run.simulation.random.sample(run.cluster.nodes, 2)
-    names = first.name, second.name
     for node in (first, second):
         if node.is_running:
             node.crash()
-    first.move(names[1])
-    second.move(names[0])
+    first.name, second.name = second.name, first.name
+    for node in (first, second):
+        node.move(node.name)
     return nothing
 
 
@@ -197,7 +197,8 @@ class ClusterScenario(TopologyScenario):
     def _note_fail_overs(self) -> None:
         """Note new primaries in the place of others; slots that move between primaries take their keys along.
 
-        Clients know nodes by their addresses.
+        Clients know nodes by their addresses. When two primaries have swapped theirs, a map of a node that knows it of one
+        of them names one address twice; by the next map, the other address has taken over.
         """
         before = self._primaries
         owners = {slot: self.cluster.primary_of(slot) for slot in _SLOTS.values()}
@@ -209,9 +210,9 @@ class ClusterScenario(TopologyScenario):
                 continue
             self._have_moved = self._have_moved or was is now
             is_new = now.name not in hosts[0]
-            if is_new:
+            if is_new or was is now:
                 self.last_fail_over_s = self.now_s()
-            elif was is not now:
+            else:
                 self._givers.setdefault(slot, set()).add(was)
             keys = [key for key in KEYS if _SLOTS[key.encode()] == slot]
             has_replaced = is_new and host not in hosts[1] and not self._have_moved

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import operator
 import re
 from collections.abc import Callable, Sequence
 from functools import cache, partial
@@ -10,7 +11,9 @@ from typing import Any, TypeAlias
 
 import pytest
 from redis.crc import key_slot as slot_of_driver
+from tests.simulation.cluster_scenario import CLUSTER_HARMS, ClusterScenario
 from tests.simulation.command_scripts import Step, plain, replies, steps
+from tests.simulation.topology_scenario import KEYS
 from tests.support.polling import until
 from tests.support.valkey_nodes import ValkeyNode
 from tests.support.valkey_topologies import ValkeyCluster
@@ -214,6 +217,71 @@ def test_an_open_slot_is_answered_as_by_a_real_cluster(cluster: ValkeyCluster) -
         assert _real(cluster, closed) == _simulated(closed, plant, open_slot, close_slot)
     finally:
         cluster.move_slots(1, cluster.nodes[1], cluster.nodes[0])
+
+
+def test_a_former_primary_that_moved_does_not_know_that_it_was_replaced() -> None:
+    """It was away, and comes back at another address while the new primary, which would tell it, is away."""
+
+    async def scenario(simulation: Simulation) -> None:
+        run = ClusterScenario(simulation, [])
+        run.cluster.start()
+        try:
+            run.changed(None)
+            key = KEYS[0]
+            primary, replica = run.cluster.shard(run.cluster.primary_of(key_slot(key.encode())))
+            primary.crash()
+            replica.take_over()
+            assert not run.has_former_holder(key)
+            replica.crash()
+            primary.move("another host")
+            await asyncio.sleep(_SETTLED_S)
+            assert [primary] == list(run.holders(key.encode()))
+            assert run.has_former_holder(key)
+        finally:
+            run.cluster.stop()
+
+    simulate(scenario, seed=1)
+
+
+def test_nodes_that_swap_their_addresses_both_run() -> None:
+    """Each is where the other was."""
+
+    async def scenario(simulation: Simulation) -> None:
+        run = ClusterScenario(simulation, [])
+        run.cluster.start()
+        try:
+            names = [node.name for node in run.cluster.nodes]
+            (swap,) = (harm for harm in CLUSTER_HARMS if harm.name == "swapped_addresses")
+            swap.begin(run)
+            swapped = [node.name for node in run.cluster.nodes]
+            assert (sorted(names), 2) == (sorted(swapped), sum(map(operator.ne, names, swapped)))
+            assert all(node.is_running for node in run.cluster.nodes)
+        finally:
+            run.cluster.stop()
+
+    simulate(scenario, seed=1)
+
+
+def test_primaries_that_swapped_their_addresses_may_look_new() -> None:
+    """Clients know nodes by their addresses, and nodes learn of one new address after the other."""
+
+    async def scenario(simulation: Simulation) -> None:
+        run = ClusterScenario(simulation, [])
+        run.cluster.start()
+        try:
+            run.changed(None)
+            await asyncio.sleep(1.0)
+            first, second, *_ = run.cluster.nodes
+            first.crash()
+            second.crash()
+            assert run.last_fail_over_s < run.now_s()
+            first.name, second.name = second.name, first.name
+            first.move(first.name)
+            assert run.now_s() == run.last_fail_over_s
+        finally:
+            run.cluster.stop()
+
+    simulate(scenario, seed=1)
 
 
 def disown(cluster: Any) -> None:

@@ -154,8 +154,10 @@ class TopologyScenario(ABC):
     last_fail_over_s: float = attrs.field(default=float("-inf"), init=False)
     lost: dict[str, float] = attrs.field(factory=dict[str, float], init=False)
     """The keys that a new primary did not have, and when it took over."""
-    _former: set[tuple[str, str]] = attrs.field(factory=set[tuple[str, str]], init=False)
-    """The keys and the hosts that were their primaries."""
+    _former: set[tuple[str, str | ReplicatedValkey]] = attrs.field(
+        factory=set["tuple[str, str | ReplicatedValkey]"], init=False
+    )
+    """The keys, and what was their primary: the servers and the hosts, since servers may get other addresses."""
     _last_number: int = attrs.field(default=0, init=False)
     _until_s: float = attrs.field(default=0.0, init=False)
 
@@ -291,10 +293,21 @@ class TopologyScenario(ABC):
         for key in keys:
             held = before.databases[0].get(key.encode()) is not None
             self._former.add((key, host))
+            if before is not after:
+                self._former.add((key, before))
             if (key, after.name) in self._former:
                 self.lost.pop(key, None)
             elif has_replaced and held and after.databases[0].get(key.encode()) is None:
                 self.lost[key] = self.now_s()
+
+    def has_former_holder(self, key: str) -> bool:
+        """Return whether a former primary of a key answers for it.
+
+        One that was away while it was replaced does not know it until the new primary tells, nor do clients. It may have
+        another address since.
+        """
+        holders = self.holders(key.encode())
+        return any((key, former) in self._former for server in holders for former in (server.name, server))
 
     # Writers
 
@@ -450,8 +463,8 @@ class TopologyScenario(ABC):
         if problem is not None:
             is_recent = problem.kind is ProblemKind.INCOMPLETE and since_s < UNSYNCED_S + noticed_s
             return None if is_recent else f"no reason: {shown}"
-        if any((key, server.name) in self._former for server in self.holders(key.encode())):
-            return None  # one that does not know that it was replaced
+        if self.has_former_holder(key):
+            return None
         lost_s = self.lost.get(key)
         if lost_s is not None and lost_s + noticed_s < now_s < lost_s + UNSYNCED_S - _SOON_S and len(possible) == 1:
             return f"it was lost at {lost_s}, which is not no data: {shown}"

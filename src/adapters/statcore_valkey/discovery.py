@@ -58,6 +58,8 @@ class Discovery:
     """The tasks that call `on_change`; closing the connections to a stopped server may take longer than the next change."""
     _unsynced: dict[Address, float] = attrs.field(factory=dict[Address, float], init=False)
     """Until when a missing key says nothing, on the clock of the event loop, by the primary that took over."""
+    _followed: dict[Address, Address] = attrs.field(factory=dict[Address, Address], init=False)
+    """The primary of each replica by the last map that named it; a map leaves out replicas that are down or empty."""
 
     async def current(self) -> SlotMap:
         """Return the map, and find it first if it is not known.
@@ -130,10 +132,11 @@ class Discovery:
     def _change(self, found: SlotMap) -> None:
         before, self.map = self.map, found
         if before is not None:
+            self._followed |= before.followed
             for giver, taker in moves(before, found):  # what a giver may lack, the taker may lack as well
                 self._unsynced[taker] = max(map(self._unsynced_until_s, (giver, taker)))
             until_s = asyncio.get_running_loop().time() + UNSYNCED_S
-            self._unsynced |= dict.fromkeys(fail_overs(before, found), until_s)
+            self._unsynced |= dict.fromkeys(fail_overs(before, found, self._followed), until_s)
         task = asyncio.create_task(self._follow(found))
         self._following.add(task)
         task.add_done_callback(self._following.discard)
@@ -167,15 +170,23 @@ def moves(before: SlotMap, after: SlotMap) -> set[tuple[Address, Address]]:
     return {(giver, taker) for giver, taker in owners if giver != taker}
 
 
-def fail_overs(before: SlotMap, after: SlotMap) -> set[Address]:
-    """Return the primaries that took over slots of a server that is not a primary any more.
+def fail_overs(before: SlotMap, after: SlotMap, followed: Mapping[Address, Address]) -> set[Address]:
+    """Return the primaries that may lack keys, because replicas have become primaries.
 
-    Slots that move between primaries take their keys along, unless a replica took the place of the first meanwhile.
+    Slots that move between primaries take their keys along, unless a replica took the place of the first meanwhile. A
+    primary whose replica took its place has lost that role; if it is a primary now, it has become one again.
+
+    Args:
+        before: the map before.
+        after: the map now.
+        followed: the primary of each replica, when it was last known to be one.
     """
     old, new = ({shard.primary for shard in slots.shards} for slots in (before, after))
-    replaced = {shard.primary for shard in before.shards if not new.isdisjoint(shard.replicas)} - new
-    gone = {(giver, taker) for giver, taker in moves(before, after) if giver not in new}
-    return {taker for giver, taker in gone if taker not in old or giver in replaced}
+    replaced = {followed[primary] for primary in new - old if primary in followed} & old
+    again = replaced & new
+    pairs = moves(before, after)
+    replaced |= {giver for giver, taker in pairs if giver not in new and taker in (new - old) | again}
+    return again | {taker for giver, taker in pairs if giver in replaced}
 
 
 async def first_answers(calls: Sequence[Awaitable[_Found]]) -> list[_Found]:

@@ -78,6 +78,11 @@ class SlotMap:
         return frozenset(address for shard in self.shards for address in (shard.primary, *shard.replicas))
 
     @property
+    def followed(self) -> dict[Address, Address]:
+        """The primary of each replica."""
+        return {replica: shard.primary for shard in self.shards for replica in shard.replicas}
+
+    @property
     def unowned(self) -> int:
         """How many slots have no owner."""
         return SLOTS - sum(last + 1 - first for first, last, _ in self.ranges)
