@@ -34,7 +34,8 @@ def _simulated(script: Sequence[Step], *changes: Change) -> list[Any]:
                 change(cluster)
                 await asyncio.sleep(_SETTLED_S)
             places = dict(zip(_NAMES, (node.address for node in cluster.nodes), strict=True))
-            names = {node.id.encode(): f"id-{node.number}" for node in cluster.nodes}
+            names = {f"{node.name}:{node.port}".encode(): f"place-{node.number}" for node in cluster.nodes}
+            names |= {node.id.encode(): f"id-{node.number}" for node in cluster.nodes}
             names |= dict.fromkeys(map(str.encode, _NAMES), "host") | {b"6379": "port"}
             return [plain(answer, names) for answer in await replies(places, script)]
         finally:
@@ -49,7 +50,8 @@ def _ids(cluster: ValkeyCluster) -> list[bytes]:
 
 
 def _real(cluster: ValkeyCluster, script: Sequence[Step]) -> list[Any]:
-    names = {id_: f"id-{number}" for number, id_ in enumerate(_ids(cluster))} | {b"127.0.0.1": "host"}
+    names = {str(node).encode(): f"place-{number}" for number, node in enumerate(cluster.nodes)}
+    names |= {id_: f"id-{number}" for number, id_ in enumerate(_ids(cluster))} | {b"127.0.0.1": "host"}
     names |= {b"%d" % node.announced_port: "port" for node in cluster.nodes}
     places = {name: ("127.0.0.1", node.port) for name, node in zip(_NAMES, cluster.nodes, strict=True)}
     return [plain(answer, names) for answer in asyncio.run(replies(places, script))]
@@ -164,6 +166,17 @@ def replace_target(cluster: Any) -> None:
         replica.take_over()
 
 
+def lose_target(cluster: Any) -> None:
+    """Let the node to which the slot moves end, and its replica take its place."""
+    target = cluster.nodes[1]
+    if isinstance(target, ValkeyNode):
+        cluster.wait_until_replicated()
+        target.kill()
+        cluster.wait_until_failed_over(target)
+    else:
+        target.crash()
+
+
 def lists_replicas(cluster: ValkeyCluster) -> bool:
     """Tell whether each node lists a replica of each primary, as it does once it has heard of the replica's data."""
     return all(len(entry) == 4 for node in cluster.nodes for entry in node.command("CLUSTER", "SLOTS"))
@@ -177,7 +190,7 @@ def close_slot(cluster: Any) -> None:
 
 
 def test_an_open_slot_is_answered_as_by_a_real_cluster(cluster: ValkeyCluster) -> None:
-    """ASK, TRYAGAIN and ASKING at all nodes; then the target is a replica for a while; then the slot is the target's."""
+    """ASK, TRYAGAIN and ASKING at all nodes; then the target is a replica, and away; then the slot is the target's."""
     opened = [
         *steps("node-0", f"GET {STAYS}", f"GET {GOES}", f"GET {NEW}", f"SET {NEW} 1", f"DEL {GOES}", f"TYPE {GOES}"),
         *steps("node-0", f"MGET {STAYS} {GOES}", f"MGET {GOES} {NEW}", f"SET {STAYS} 1", "CLUSTER SLOTS"),
@@ -197,6 +210,7 @@ def test_an_open_slot_is_answered_as_by_a_real_cluster(cluster: ValkeyCluster) -
             "node-1", "READONLY", "ASKING", f"SET {LATER} 1", "ASKING", f"MGET {GOES} {LATER}", "ASKING", f"GET {LATER}"
         ),
     ]
+    lost = steps("node-0", f"GET {STAYS}", f"GET {GOES}")
     closed = [
         *steps("node-0", f"GET {STAYS}", f"SET {LATER} 1"),
         *steps("node-1", f"GET {STAYS}", f"GET {GOES}", f"SET {LATER} 1", "ASKING", f"GET {LATER}", "CLUSTER SLOTS"),
@@ -207,6 +221,11 @@ def test_an_open_slot_is_answered_as_by_a_real_cluster(cluster: ValkeyCluster) -
         assert _real(cluster, opened) == _simulated(opened, plant, open_slot)
         replace_target(cluster)
         assert _real(cluster, replaced) == _simulated(replaced, plant, open_slot, replace_target)
+        cluster.wait_until_replicated()
+        cluster.fail_over(cluster.nodes[4])
+        lose_target(cluster)
+        assert _real(cluster, lost) == _simulated(lost, plant, open_slot, lose_target)
+        cluster.heal()
         cluster.wait_until_replicated()
         cluster.fail_over(cluster.nodes[4])
         asyncio.run(until(partial(lists_replicas, cluster), "replicas that are listed"))
