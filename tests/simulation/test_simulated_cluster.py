@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import re
 from collections.abc import Callable, Sequence
+from contextlib import aclosing
 from functools import cache, partial
 from typing import Any, TypeAlias
 
@@ -17,6 +18,7 @@ from tests.support.valkey_topologies import ValkeyCluster
 
 from statcore.testing.simulation import Simulation, simulate
 from statcore.testing.simulation.valkey_cluster import SimulatedCluster, key_slot, slot_ranges
+from statcore_valkey import ValkeyOptions, ValkeyStatistics
 
 Change: TypeAlias = Callable[[Any], object]
 """Changes a cluster, simulated or real."""
@@ -281,3 +283,20 @@ def test_the_state_of_a_cluster_is_as_of_a_real_one(cluster: ValkeyCluster) -> N
         assert _real(cluster, script) == _simulated(script, disown, leave_alone)
     finally:
         cluster.nodes[0].command("CLUSTER", "ADDSLOTS", MOVED[0])
+
+
+def test_one_node_that_answers_is_found_among_many_that_hang() -> None:
+    """A new store asks six of twelve nodes first, in half of these runs none that answers."""
+
+    async def scenario(simulation: Simulation) -> None:
+        cluster = SimulatedCluster(simulation.network, simulation.random, replicas=3, timeout_s=60.0)
+        cluster.start()
+        cluster.store({A: b"\x80"})
+        for node in cluster.nodes[1:]:
+            node.hang()
+        async with aclosing(ValkeyStatistics.from_url(cluster.url, options=ValkeyOptions(live_db=0))) as store:
+            assert [{}] == list(await store.fetch_kernel_statistics([A]))
+        cluster.stop()
+
+    for seed in range(8):
+        simulate(scenario, seed=seed)
