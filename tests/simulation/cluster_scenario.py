@@ -147,7 +147,11 @@ class ClusterScenario(TopologyScenario):
         if slot not in primary.migrating:
             return True
         target = primary.successor(primary.migrating[slot]).node
-        return is_sound(target) and target.is_up and slot in target.importing
+        return is_sound(target) and target.is_up and target.primary is None and slot in target.importing
+
+    def is_found(self) -> bool:
+        """Return whether a node at an address of the URL is sound; nodes may have left all others."""
+        return any(is_sound(node) and f"{node.name}:{node.port}" in self.cluster.url for node in self.cluster.nodes)
 
     def changed(self, key: bytes | None) -> None:
         """Note what may be answered about a key, or about all, and fail-overs."""

@@ -6,6 +6,7 @@ import asyncio
 import operator
 import re
 from collections.abc import Callable, Sequence
+from contextlib import aclosing
 from functools import cache, partial
 from typing import Any, TypeAlias
 
@@ -20,6 +21,7 @@ from tests.support.valkey_topologies import ValkeyCluster
 
 from statcore.testing.simulation import Simulation, simulate
 from statcore.testing.simulation.valkey_cluster import SimulatedCluster, key_slot, slot_ranges
+from statcore_valkey import ValkeyOptions, ValkeyStatistics
 
 Change: TypeAlias = Callable[[Any], object]
 """Changes a cluster, simulated or real."""
@@ -37,7 +39,8 @@ def _simulated(script: Sequence[Step], *changes: Change) -> list[Any]:
                 change(cluster)
                 await asyncio.sleep(_SETTLED_S)
             places = dict(zip(_NAMES, (node.address for node in cluster.nodes), strict=True))
-            names = {node.id.encode(): f"id-{node.number}" for node in cluster.nodes}
+            names = {f"{node.name}:{node.port}".encode(): f"place-{node.number}" for node in cluster.nodes}
+            names |= {node.id.encode(): f"id-{node.number}" for node in cluster.nodes}
             names |= dict.fromkeys(map(str.encode, _NAMES), "host") | {b"6379": "port"}
             return [plain(answer, names) for answer in await replies(places, script)]
         finally:
@@ -52,7 +55,8 @@ def _ids(cluster: ValkeyCluster) -> list[bytes]:
 
 
 def _real(cluster: ValkeyCluster, script: Sequence[Step]) -> list[Any]:
-    names = {id_: f"id-{number}" for number, id_ in enumerate(_ids(cluster))} | {b"127.0.0.1": "host"}
+    names = {str(node).encode(): f"place-{number}" for number, node in enumerate(cluster.nodes)}
+    names |= {id_: f"id-{number}" for number, id_ in enumerate(_ids(cluster))} | {b"127.0.0.1": "host"}
     names |= {b"%d" % node.announced_port: "port" for node in cluster.nodes}
     places = {name: ("127.0.0.1", node.port) for name, node in zip(_NAMES, cluster.nodes, strict=True)}
     return [plain(answer, names) for answer in asyncio.run(replies(places, script))]
@@ -167,6 +171,17 @@ def replace_target(cluster: Any) -> None:
         replica.take_over()
 
 
+def lose_target(cluster: Any) -> None:
+    """Let the node to which the slot moves end, and its replica take its place."""
+    target = cluster.nodes[1]
+    if isinstance(target, ValkeyNode):
+        cluster.wait_until_replicated()
+        target.kill()
+        cluster.wait_until_failed_over(target)
+    else:
+        target.crash()
+
+
 def lists_replicas(cluster: ValkeyCluster) -> bool:
     """Tell whether each node lists a replica of each primary, as it does once it has heard of the replica's data."""
     return all(len(entry) == 4 for node in cluster.nodes for entry in node.command("CLUSTER", "SLOTS"))
@@ -180,7 +195,7 @@ def close_slot(cluster: Any) -> None:
 
 
 def test_an_open_slot_is_answered_as_by_a_real_cluster(cluster: ValkeyCluster) -> None:
-    """ASK, TRYAGAIN and ASKING at all nodes; then the target is a replica for a while; then the slot is the target's."""
+    """ASK, TRYAGAIN and ASKING at all nodes; then the target is a replica, and away; then the slot is the target's."""
     opened = [
         *steps("node-0", f"GET {STAYS}", f"GET {GOES}", f"GET {NEW}", f"SET {NEW} 1", f"DEL {GOES}", f"TYPE {GOES}"),
         *steps("node-0", f"MGET {STAYS} {GOES}", f"MGET {GOES} {NEW}", f"SET {STAYS} 1", "CLUSTER SLOTS"),
@@ -200,6 +215,7 @@ def test_an_open_slot_is_answered_as_by_a_real_cluster(cluster: ValkeyCluster) -
             "node-1", "READONLY", "ASKING", f"SET {LATER} 1", "ASKING", f"MGET {GOES} {LATER}", "ASKING", f"GET {LATER}"
         ),
     ]
+    lost = steps("node-0", f"GET {STAYS}", f"GET {GOES}")
     closed = [
         *steps("node-0", f"GET {STAYS}", f"SET {LATER} 1"),
         *steps("node-1", f"GET {STAYS}", f"GET {GOES}", f"SET {LATER} 1", "ASKING", f"GET {LATER}", "CLUSTER SLOTS"),
@@ -210,6 +226,11 @@ def test_an_open_slot_is_answered_as_by_a_real_cluster(cluster: ValkeyCluster) -
         assert _real(cluster, opened) == _simulated(opened, plant, open_slot)
         replace_target(cluster)
         assert _real(cluster, replaced) == _simulated(replaced, plant, open_slot, replace_target)
+        cluster.wait_until_replicated()
+        cluster.fail_over(cluster.nodes[4])
+        lose_target(cluster)
+        assert _real(cluster, lost) == _simulated(lost, plant, open_slot, lose_target)
+        cluster.heal()
         cluster.wait_until_replicated()
         cluster.fail_over(cluster.nodes[4])
         asyncio.run(until(partial(lists_replicas, cluster), "replicas that are listed"))
@@ -330,3 +351,20 @@ def test_the_state_of_a_cluster_is_as_of_a_real_one(cluster: ValkeyCluster) -> N
         assert _real(cluster, script) == _simulated(script, disown, leave_alone)
     finally:
         cluster.nodes[0].command("CLUSTER", "ADDSLOTS", MOVED[0])
+
+
+def test_one_node_that_answers_is_found_among_many_that_hang() -> None:
+    """A new store asks six of twelve nodes first, in half of these runs none that answers."""
+
+    async def scenario(simulation: Simulation) -> None:
+        cluster = SimulatedCluster(simulation.network, simulation.random, replicas=3, timeout_s=60.0)
+        cluster.start()
+        cluster.store({A: b"\x80"})
+        for node in cluster.nodes[1:]:
+            node.hang()
+        async with aclosing(ValkeyStatistics.from_url(cluster.url, options=ValkeyOptions(live_db=0))) as store:
+            assert [{}] == list(await store.fetch_kernel_statistics([A]))
+        cluster.stop()
+
+    for seed in range(8):
+        simulate(scenario, seed=seed)

@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
 from functools import partial
 from typing import Final, TypeAlias
 
 import pytest
-from tests.simulation.cluster_scenario import run_cluster
+from tests.simulation.cluster_scenario import ClusterScenario, run_cluster
 from tests.simulation.planting import Plant, is_found
 from tests.simulation.seeds import RecordProperty, check_answers, for_seeds
 from tests.simulation.sentinel_scenario import run_sentinels
 from tests.simulation.topology_planting import CLUSTER_PLANTS, SENTINEL_PLANTS
+from tests.simulation.topology_scenario import KEYS
 from tests.simulation.traces import traced
+
+from statcore.testing.simulation import Simulation, simulate
+from statcore.testing.simulation.valkey_cluster import key_slot
 
 Run: TypeAlias = Callable[[int], tuple[int, int]]
 
@@ -50,3 +55,48 @@ def test_a_seed_is_one_run_in_every_process(run: str) -> None:
     first, second = (traced(program, hash_seed=hash_seed) for hash_seed in (1, 2))
     assert len(first) > 1_000
     assert first == second
+
+
+def test_no_answer_is_due_while_a_slot_moves_to_a_replica() -> None:
+    """Until its owner knows who replaced the node to which a slot moves, both redirect clients to each other."""
+
+    async def scenario(simulation: Simulation) -> None:
+        run = ClusterScenario(simulation, [])
+        run.cluster.start()
+        try:
+            key, (source, target, *_) = KEYS[0].encode(), run.cluster.nodes
+            run.cluster.begin_move([key_slot(key)], source, target)
+            assert ([target], True) == ([*run.holders(key)], run.is_well(key))
+            (replica,) = run.cluster.shard(target)[1:]
+            replica.take_over()
+            target.learn(replica)
+            assert ([], False) == ([*run.holders(key)], run.is_well(key))
+            source.learn(replica)
+            assert ([replica], True) == ([*run.holders(key)], run.is_well(key))
+        finally:
+            run.cluster.stop()
+
+    simulate(scenario, seed=1)
+
+
+def test_no_answer_to_a_new_store_is_due_once_all_nodes_have_left_its_addresses() -> None:
+    """Nodes that are well elsewhere are found by one node at an address of the URL, unless it hangs."""
+
+    async def scenario(simulation: Simulation) -> None:
+        run = ClusterScenario(simulation, [])
+        run.cluster.start()
+        try:
+            first, *others = run.cluster.nodes
+            for node in others:
+                node.move(f"{node.name}b")
+            await asyncio.sleep(5.0)
+            assert run.is_found()
+            first.hang()
+            assert not run.is_found()
+            others[0].move("node-1")
+            await asyncio.sleep(5.0)
+            assert run.is_found()
+        finally:
+            run.cluster.stop()
+
+    simulate(scenario, seed=1)

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from contextvars import Context
+from itertools import chain
+from math import inf
 from typing import Final, TypeAlias, TypeVar
 
 import attrs
@@ -28,6 +30,8 @@ _CONFIRM_S: Final = 0.3
 """How long a new connection waits to learn whether its server is still the primary; stopped sentinels never answer."""
 _SETTLE_S: Final = 0.05
 """How long after the first answer other servers are waited for; a stopped server never answers."""
+_LONG_S: Final = 0.3
+"""How long servers are waited for until others are asked as well; a stopped server never answers."""
 
 _Found = TypeVar("_Found")
 
@@ -189,18 +193,27 @@ def fail_overs(before: SlotMap, after: SlotMap, followed: Mapping[Address, Addre
     return again | {taker for giver, taker in pairs if giver in replaced}
 
 
-async def first_answers(calls: Sequence[Awaitable[_Found]]) -> list[_Found]:
+async def first_answers(
+    calls: Sequence[Awaitable[_Found]], /, *, later: Iterable[Sequence[Awaitable[_Found]]] = ()
+) -> list[_Found]:
     """Return the results of calls that end a short time after the first of them succeeds; the others are cancelled.
+
+    Args:
+        calls: the calls that begin at once.
+        later: groups of further calls; each begins if calls before it take long and none has succeeded.
 
     Raises:
         StatcoreError: every call failed; a refused user is more telling than a server that cannot be reached.
     """
-    tasks = [asyncio.ensure_future(call) for call in calls]
-    pending: set[asyncio.Future[_Found]] = set(tasks)
+    tasks: list[asyncio.Future[_Found]] = []
     try:
-        while pending and not any(task.done() and task.exception() is None for task in tasks):
-            _, pending = await asyncio.wait(pending, return_when=asyncio.FIRST_COMPLETED)
-        if pending:
+        for group in chain([calls], later):
+            tasks += map(asyncio.ensure_future, group)
+            if await _have_ended(tasks, within_s=_LONG_S):
+                break
+        else:
+            await _have_ended(tasks, within_s=inf)
+        if pending := [task for task in tasks if not task.done()]:
             await asyncio.wait(pending, timeout=_SETTLE_S)
     finally:
         await end_tasks(tasks)
@@ -212,6 +225,20 @@ async def first_answers(calls: Sequence[Awaitable[_Found]]) -> list[_Found]:
             raise unforeseen[0]
         raise most_telling([error for error in errors if isinstance(error, StatcoreError)])
     return results
+
+
+async def _have_ended(tasks: Sequence[asyncio.Future[_Found]], /, *, within_s: float) -> bool:
+    """Return whether a task succeeds, or all have failed, within a time."""
+    clock = asyncio.get_running_loop().time
+    end_s = clock() + within_s
+    while pending := [task for task in tasks if not task.done()]:
+        if any(task.done() and task.exception() is None for task in tasks):
+            break
+        if clock() >= end_s:
+            return False
+        timeout_s = None if end_s == inf else end_s - clock()
+        await asyncio.wait(pending, timeout=timeout_s, return_when=asyncio.FIRST_COMPLETED)
+    return True
 
 
 def most_telling(errors: Sequence[StatcoreError]) -> StatcoreError:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
 from random import sample
 from typing import Any, Final, Self, TypeAlias
@@ -22,7 +22,7 @@ NewNode: TypeAlias = Callable[[Address, bool], Node]
 """Makes the node of an address; the second argument says whether it is read as a replica."""
 
 _MOST_SEARCHED: Final = 6
-"""How many servers are searched for the slot map at once."""
+"""How many servers are asked for the slot map at once, and how many more while none of them answers."""
 
 
 @attrs.frozen(kw_only=True, eq=False)
@@ -99,7 +99,7 @@ class Keyspace:
         Args:
             start: the addresses of nodes by which the others are found.
             new_node: makes the node of a server when it is first used.
-            timeout_s: how long a search for the slot map may take, in seconds.
+            timeout_s: how long each server that is asked for the slot map is waited for, in seconds.
             lifetime: the lifetime of the store, or None for a new one.
             reads_replicas: whether keys are read from replicas where there are any.
             any_server: a node whose commands any server may answer, if the driver finds servers by itself; `start` may then
@@ -119,10 +119,13 @@ class Keyspace:
         async def find(known: SlotMap | None) -> SlotMap:
             """Return the map that most nodes tell; a node that has just joined knows few slots."""
             everywhere = sorted({*start, *(known.addresses if known else ())})
-            addresses = sample(everywhere, min(len(everywhere), _MOST_SEARCHED))
-            searches = [slots_of(keyspace.node(address), address.host) for address in addresses]
-            searches += [slots_of(any_server, "")] if any_server is not None else []
-            maps = await first_answers(searches)
+            addresses = sample(everywhere, len(everywhere))
+            groups = (addresses[at : at + _MOST_SEARCHED] for at in range(0, len(addresses), _MOST_SEARCHED))
+            searches = ([slots_of(keyspace.node(address), address.host) for address in group] for group in groups)
+            first: Sequence[Awaitable[SlotMap]] = next(searches, ())  # none if only the driver knows servers
+            if any_server is not None:
+                first = [*first, slots_of(any_server, "")]
+            maps = await first_answers(first, later=searches)
             return max(maps, key=lambda slots: (-slots.unowned, maps.count(slots)))
 
         keyspace = cls(

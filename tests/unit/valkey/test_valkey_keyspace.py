@@ -608,6 +608,41 @@ def test_a_search_ends_a_bounded_time_after_the_first_answer() -> None:
     assert 1 + discovery_module._SETTLE_S == pytest.approx(ended_s)
 
 
+def test_further_servers_are_asked_while_none_answers() -> None:
+    """One fails and one never answers; of those that are asked next one answers, so the last is not asked."""
+    asked: list[str] = []
+    long_s = discovery_module._LONG_S
+
+    async def ask(name: str) -> str:
+        asked.append(name)
+        if name == "fails":
+            raise UnavailableError("down")
+        await asyncio.sleep(long_s / 2 if name == "answers" else ENOUGH_S)
+        return name
+
+    async def search() -> tuple[list[str], float]:
+        later = ([ask(name) for name in names] for names in (["hangs", "answers"], ["last"]))
+        return await first_answers([ask("fails"), ask("hangs")], later=later), seconds()
+
+    found, ended_s = run_instantly(search())
+    assert ["answers"] == found
+    assert ["fails", "hangs", "hangs", "answers"] == asked
+    assert 1.5 * long_s + discovery_module._SETTLE_S == pytest.approx(ended_s)
+
+
+async def test_no_further_server_is_asked_once_all_have_failed() -> None:
+    """The error is raised at once, such as that of a user whom every server refuses."""
+    asked: list[int] = []
+
+    async def fail(number: int) -> None:
+        asked.append(number)
+        raise UnavailableError("down")
+
+    with pytest.raises(UnavailableError, match="down"):
+        await first_answers([fail(0), fail(1)], later=([fail(number)] for number in (2, 3)))
+    assert [0, 1] == asked
+
+
 async def test_a_cancelled_search_leaves_no_error_behind() -> None:
     """An error that came after the first answer is not logged as one that nobody saw."""
     seen: list[dict[str, Any]] = []

@@ -217,6 +217,9 @@ class ClusterNode(ReplicatedValkey):
         if member.told == other.news:
             return
         member.told = other.news
+        if member.primary is not None and other.primary is None:  # slots that move to or from its primary are now its own
+            for moving in (self.migrating, self.importing):
+                moving |= {slot: other for slot, node in moving.items() if node is member.primary}
         member.address, member.primary, member.epoch = other.own.address, other.own.primary, other.own.epoch
         member.has_synced = other.has_synced
         member.unclaimed = member.slots & ~other.own.slots
