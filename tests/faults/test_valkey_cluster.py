@@ -187,6 +187,7 @@ async def test_a_user_needs_asking_only_while_slots_move(primaries: ValkeyCluste
                 node.command("ACL", "SETUSER", "moving", "+asking")
             assert expected([stays, goes]) == list(await store.fetch_kernel_statistics([stays, goes]))
     finally:
+        primaries.move_keys([stays], source, target)
         primaries.end_move([slot], source, target)
         for node in primaries.nodes:
             node.command("ACL", "DELUSER", "moving")
