@@ -23,7 +23,7 @@ import attrs
 import psutil
 from soak_ledger import Ledger
 from soak_reads import OBJECTS_OF_STORE, LiveReads, MetricReads, Read, ServiceReads, write_all
-from soak_tally import Leaks, MemorySample, Outcome, Tally
+from soak_tally import Leaks, MemorySample, MemorySamples, Outcome, Tally
 
 from statcore.errors import StatcoreError, UnavailableError
 from statcore.ports import StatisticsSinkPort
@@ -168,7 +168,7 @@ class _Readers:
     _recovering: dict[str, tuple[float, set[str]]] = attrs.field(factory=dict[str, tuple[float, set[str]]], init=False)
     """By source: when it was healed, and the kinds of read that have not been right since then."""
     _recoveries_s: dict[str, list[float]] = attrs.field(factory=lambda: defaultdict[str, list[float]](list), init=False)
-    _memory: list[MemorySample] = attrs.field(factory=list[MemorySample], init=False)
+    _memory: MemorySamples = attrs.field(factory=MemorySamples, init=False)
     _most_connections: int = attrs.field(default=0, init=False)
     _stopped: asyncio.Event = attrs.field(factory=asyncio.Event, init=False)
 
@@ -202,7 +202,7 @@ class _Readers:
             Outcome(
                 tallies=self._tallies,
                 recoveries_s=dict(self._recoveries_s),
-                memory=self._memory,
+                memory=list(self._memory),
                 leaks=leaks,
                 most_connections=self._most_connections,
                 seconds=seconds,
@@ -345,7 +345,7 @@ class _Readers:
         process = psutil.Process()
         while True:
             resident = process.memory_info().rss
-            self._memory.append(MemorySample(time.monotonic(), resident, _large_bytes(), sys.getallocatedblocks()))
+            self._memory.add(MemorySample(time.monotonic(), resident, _large_bytes(), sys.getallocatedblocks()))
             ports = Counter(each.raddr.port for each in process.net_connections("tcp") if each.raddr)
             self._most_connections = max(self._most_connections, *ports.values(), 0)
             await asyncio.sleep(_SAMPLE_S)

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import math
 import statistics
+from array import array
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Final
 
 import attrs
@@ -97,11 +98,28 @@ class MemorySample:
     """What the process of the readers held at a time."""
 
     at_s: float
-    resident_bytes: int
-    large_bytes: int
+    resident_bytes: float
+    large_bytes: float
     """The memory in use of the C library's allocator: what Python holds in pieces of more than 512 bytes, and libraries."""
-    blocks: int
+    blocks: float
     """The smaller pieces that Python holds."""
+
+
+@attrs.define
+class MemorySamples:
+    """Samples in one piece of memory; as objects, those of an hour would be 5 % of all pieces that Python holds."""
+
+    _numbers: array[float] = attrs.field(factory=lambda: array("d"), init=False)
+
+    def add(self, sample: MemorySample) -> None:
+        """Keep a sample."""
+        self._numbers.extend(attrs.astuple(sample))
+
+    def __iter__(self) -> Iterator[MemorySample]:
+        """Yield the samples in order."""
+        size = len(attrs.fields(MemorySample))
+        for at in range(0, len(self._numbers), size):
+            yield MemorySample(*self._numbers[at : at + size])
 
 
 @attrs.frozen(kw_only=True)

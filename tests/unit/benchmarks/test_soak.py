@@ -6,6 +6,7 @@ import asyncio
 import ctypes
 import io
 import math
+import sys
 import threading
 import time
 from collections import Counter
@@ -34,7 +35,7 @@ from soak_reads import (
     write_all,
 )
 from soak_report import BLOCKS_RATIO, LARGE_RATIO, Circumstances, missed_goals, tables
-from soak_tally import Durations, Leaks, Memory, MemorySample, Outcome, Tally
+from soak_tally import Durations, Leaks, Memory, MemorySample, MemorySamples, Outcome, Tally
 
 from statcore.errors import ProtocolError, UnavailableError
 from statcore.model import Problem, ProblemKind, StatisticsBatch, VectorResult
@@ -357,6 +358,18 @@ def test_memory_is_a_line_after_the_warm_up() -> None:
     ]
     assert pytest.approx(0) == memory.resident_per_min
     assert Memory.of(warm_up[:2], warm_up_s=0) is None
+
+
+def test_samples_of_memory_are_no_growth() -> None:
+    """Those of an hour take no pieces of memory of their own."""
+    samples = MemorySamples()
+    samples.add(MemorySample(0.5, 2e9, 1e6, 250_000))
+    before = sys.getallocatedblocks()
+    for second in range(3_600):
+        samples.add(MemorySample(second + 0.25, 2e9 + second, 1e6, 250_000.0 + second))
+    assert abs(sys.getallocatedblocks() - before) < 100
+    first, *_, last = samples
+    assert (MemorySample(0.5, 2e9, 1e6, 250_000), MemorySample(3_599.25, 2e9 + 3_599, 1e6, 253_599)) == (first, last)
 
 
 async def test_what_is_left_is_counted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
