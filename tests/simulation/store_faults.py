@@ -192,7 +192,8 @@ def _lying(change: Callable[[Reply, Random], Reply]) -> Callable[[WatchedValkey,
             if words[0] not in _READS or random.random() < 0.5:
                 return reply
             # Where only the next answer can show that there is one too many, that one must have another type.
-            is_plain = server.host.path.piece_bytes is not None or session.name == HOST or isinstance(reply, Status)
+            is_slow = isinstance(reply, Status) and server.delay_s > 0
+            is_plain = is_slow or server.host.path.piece_bytes is not None or session.name == HOST
             return _empty_too_many(reply, random) if change is _one_too_many and is_plain else change(reply, random)
 
         return _with(server, tamper=lie)
