@@ -1,4 +1,4 @@
-"""The methods that an inventory has: those that list, and those that find by id."""
+"""The list methods and the find methods that an inventory has."""
 
 from __future__ import annotations
 
