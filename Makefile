@@ -41,7 +41,7 @@ topologies: .venv/.dev servers ## the tests of clusters and sentinels that take 
 	@$(BIN)/pytest -m topologies -n0 $(ARGS) tests/faults
 
 long: .venv/.dev servers ## everything that takes hours, and a table of it: long tests, 10,000 seeds, soak, fuzz; ARGS="simulation" for a part
-	@$(BIN)/python scripts/long.py $(ARGS)
+	@PYTHONPATH=benchmarks $(BIN)/python scripts/long.py $(ARGS)
 
 fuzz: .venv/.fuzz ## fuzz each target for ten minutes; ARGS="--minutes 1 codec" for less, ARGS=--help for more
 	@$(BIN)/python scripts/fuzz.py $(ARGS)

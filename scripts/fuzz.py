@@ -127,6 +127,7 @@ async def fuzz(names: Sequence[str], *, minutes: float, jobs: int) -> int:
     for run in runs:
         print(run)
     failures = [failure for run in runs if (failure := run.failure()) is not None]
+    print(f"counted: {sum(run.executions for run in runs):,} executions of {len(runs)} targets")
     print("\n\n".join(failures) or "No promise was broken.")
     return 1 if failures else 0
 

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Final
 
 import attrs
+from report import describe_versions, has_section, replace_section
 
 ROOT: Final = Path(__file__).parent.parent
 SCENARIOS: Final = {
@@ -61,9 +62,17 @@ class Outcome:
     counted: str
     failures: list[str]
 
+    @property
+    def result(self) -> str:
+        """Whether it passed, with its last line."""
+        return f"{f'FAILED, exit code {self.exit_code}' if self.exit_code else 'passed'}: {self.last_line}"
 
-def runs_of(part: str, share: float) -> Iterator[Run]:
-    """Yield the commands of a part; with a share below 1 they take that share of the time, where this can be chosen."""
+
+def runs_of(part: str, share: float, document: Path | None) -> Iterator[Run]:
+    """Yield the commands of a part; with a share below 1 they take that share of the time, where this can be chosen.
+
+    The soak writes what it measured into the document by itself.
+    """
     pytest = [sys.executable, "-m", "pytest", "-q"]
     in_all_processes = ["-n", str(os.cpu_count() or 1)]
     if part == "tests":
@@ -77,9 +86,26 @@ def runs_of(part: str, share: float) -> Iterator[Run]:
             command = [*pytest, *in_all_processes, "-k", tests, f"tests/simulation/{file}"]
             yield Run(f"{part} of {name}", command, last_seed=max(1, round(seeds * share)) - 1)
     elif part == "soak":
-        yield Run(part, ["make", "soak", f"ARGS=--minutes {60 * share:g}"])
+        writes = f" --document {document.resolve()}" if document else ""
+        yield Run(part, ["make", "soak", f"ARGS=--minutes {60 * share:g}{writes}"])
     else:
         yield Run(part, ["make", "fuzz", f"ARGS=--minutes {10 * share:g} --jobs {os.cpu_count() or 1}"])
+
+
+def section(part: str) -> str:
+    """Return the name of a part's section in a document."""
+    return f"long {part}"
+
+
+def markdown(part: str, share: float, outcomes: Sequence[Outcome]) -> str:
+    """Return how the commands of a part ended as Markdown, with the command that runs them again."""
+    arguments = part if share == 1 else f"{part} --share {share:g}"
+    rows = (
+        f"| {outcome.name} | {outcome.seconds / 60:.1f} | {outcome.result} | {outcome.counted.removeprefix(COUNTED)} |"
+        for outcome in outcomes
+    )
+    origin = f'Measured by `make long ARGS="{arguments}"` with {describe_versions()}.'
+    return "\n".join([origin, "", "| run | minutes | result | counted |", "|---|---:|---|---|", *rows])
 
 
 def outcome_of(run: Run) -> Outcome:
@@ -105,15 +131,24 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="make long ARGS='…'", description=__doc__)
     parser.add_argument("parts", nargs="*", metavar="PART", help=f"{', '.join(PARTS)}; by default all of them")
     parser.add_argument("--share", type=float, default=1.0, help="of the seeds, the soak and the fuzzing (default: 1)")
+    parser.add_argument("--document", type=Path, metavar="FILE", help="replace the sections of docs/reliability.md")
     arguments = parser.parse_args()
     if unknown := [part for part in arguments.parts if part not in PARTS]:
         parser.error(f"there is no part {unknown[0]}; the parts are {', '.join(PARTS)}")
-    runs = [run for part in arguments.parts or PARTS for run in runs_of(part, arguments.share)]
-    outcomes = [outcome_of(run) for run in runs]
+    parts, document = arguments.parts or PARTS, arguments.document
+    text = document.read_text("utf-8") if document else ""
+    if document and (missing := [name for name in map(section, parts) if not has_section(text, name)]):
+        parser.error(f"{document} has no section for {', '.join(missing)}")
+    outcomes: list[Outcome] = []
+    for part in parts:
+        of_part = [outcome_of(run) for run in runs_of(part, arguments.share, document)]
+        outcomes += of_part
+        if document:
+            measured = markdown(part, arguments.share, of_part)
+            document.write_text(replace_section(document.read_text("utf-8"), section(part), measured), "utf-8")
     print(f"\n{'part':24}{'minutes':>9}  result")
     for outcome in outcomes:
-        result = f"FAILED, exit code {outcome.exit_code}" if outcome.exit_code else "passed"
-        print(f"{outcome.name:24}{outcome.seconds / 60:9.1f}  {result}: {outcome.last_line} {outcome.counted}".rstrip())
+        print(f"{outcome.name:24}{outcome.seconds / 60:9.1f}  {outcome.result} {outcome.counted}".rstrip())
         for failure in outcome.failures:
             print(f"    {failure:.200}")
     return int(any(outcome.exit_code for outcome in outcomes))
