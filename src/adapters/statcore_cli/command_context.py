@@ -14,6 +14,7 @@ import click
 from statcore.errors import InputError
 from statcore.plugins.presets import PresetCatalog
 from statcore.plugins.registry import PluginRegistry
+from statcore.ports.capabilities import as_port
 from statcore.ports.metrics import MetricQuerierPort
 from statcore.ports.promql import as_promql
 from statcore.ports.sink import StatisticsSinkPort
@@ -98,7 +99,8 @@ class CommandContext:
         Raises:
             UnsupportedError: the setting `kernel_statistics` is `metrics`, and the backend evaluates no PromQL.
         """
-        source: KernelStatisticsPort | None = store.with_ages() if isinstance(store, DatedStatisticsPort) else None
+        dated = as_port(store, DatedStatisticsPort)
+        source: KernelStatisticsPort | None = None if dated is None else dated.with_ages()
         if self.settings.kernel_statistics.value == "metrics":
             source = KernelLiveStatService(as_promql(metrics, reason="kernel_statistics is metrics"))
         return StatisticsRepositories.create(store, kernels=source).repository

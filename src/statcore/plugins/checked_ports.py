@@ -28,7 +28,7 @@ from statcore.model.statistics import Entry, Problem, ProblemKind
 from statcore.model.store_keys import NO_ACTIVITY
 from statcore.model.text import describe
 from statcore.plugins.report import PluginReport, raised_at
-from statcore.ports.capabilities import implements, methods, missing_methods
+from statcore.ports.capabilities import as_port, methods, missing_methods
 from statcore.ports.diagnosis import ServerFacts, Topology
 from statcore.ports.metrics import MetricQuerierPort
 from statcore.ports.promql import PromQLPort
@@ -153,7 +153,7 @@ def checked_metrics(opened: object, contributor: Contributor, *, method: str = "
     """
     _require_methods(opened, MetricQuerierPort, contributor, method)
     with contributor.blamed_for(method):
-        evaluates_promql = implements(opened, PromQLPort)
+        evaluates_promql = as_port(opened, PromQLPort) is not None
     if evaluates_promql:
         return cast("MetricQuerierPort", _CheckedPort(opened, contributor, _PromQLBackendPort, {**_METRICS, **_PROMQL}))
     return cast("MetricQuerierPort", _CheckedPort(opened, contributor, MetricQuerierPort, _METRICS))

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Hashable, Sequence
 from functools import cache
-from typing import cast
+from typing import TypeVar, cast
+
+_Port = TypeVar("_Port")
 
 
-def implements(adapter: object, port: type[object]) -> bool:
-    """Return whether an adapter has all methods of a port.
+def as_port(adapter: object, port: type[_Port]) -> _Port | None:
+    """Return an adapter as a port of which it has all methods; None if it lacks some.
 
     A wrapper may delegate with `__getattr__`, which `isinstance` sees in some Python versions and not in others.
     """
-    return not missing_methods(adapter, port)
+    return None if missing_methods(adapter, port) else cast("_Port", adapter)
 
 
 def missing_methods(adapter: object, port: type[object]) -> list[str]:

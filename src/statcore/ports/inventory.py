@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Iterable, Sequence
-from typing import Protocol, TypeVar, cast, runtime_checkable
+from typing import Protocol, TypeVar, runtime_checkable
 
 from statcore.concurrency import in_turns
 from statcore.errors import ProtocolError
 from statcore.model.inventory import AgentRecord, EndpointRecord, KernelRecord, Page, SessionRecord
-from statcore.ports.capabilities import implements
+from statcore.ports.capabilities import as_port
 
 _Record = TypeVar("_Record")
 
@@ -64,7 +64,7 @@ class OwnerInventoryPort(InventoryPort, Protocol):
 
 def owner_inventory(inventory: InventoryPort) -> OwnerInventoryPort | None:
     """Return an inventory as an `OwnerInventoryPort`; None if it does not find kernels and agents by id."""
-    return cast("OwnerInventoryPort", inventory) if implements(inventory, OwnerInventoryPort) else None
+    return as_port(inventory, OwnerInventoryPort)
 
 
 @runtime_checkable
@@ -83,8 +83,8 @@ async def list_kernels(inventory: InventoryPort, *, limit: int | None = None, of
         InputError: `limit` or `offset` is negative.
         StatcoreError: the inventory failed, as `InventoryPort` says.
     """
-    if implements(inventory, KernelInventoryPort):
-        return await cast("KernelInventoryPort", inventory).list_kernels(limit=limit, offset=offset)
+    if (lister := as_port(inventory, KernelInventoryPort)) is not None:
+        return await lister.list_kernels(limit=limit, offset=offset)
     Page.cut((), limit=limit, offset=offset)  # raises before anything is read
     kernels: dict[str, KernelRecord] = {}  # a kernel may be in two sessions for a while
     async for part in in_turns((await inventory.list_sessions()).items):

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
-from typing import Protocol, cast, runtime_checkable
+from typing import Protocol, runtime_checkable
 
 from statcore.model.results import MatrixResult, VectorResult
 from statcore.model.time import QueryTimeRange
-from statcore.ports.capabilities import implements
+from statcore.ports.capabilities import as_port
 from statcore.promql.syntax import Selector
 from statcore.promql.utilization import RATE_INTERVAL
 from statcore.queriers.interface import UtilizationMetricQuerier
@@ -112,6 +112,5 @@ def utilization_text_of(
         PluginError: the querier breaks its contract.
         UnsupportedError: the backend refuses the querier.
     """
-    if not implements(backend, UtilizationTextPort):
-        return None
-    return cast("UtilizationTextPort", backend).utilization_text(querier, rate_interval=rate_interval)
+    writer = as_port(backend, UtilizationTextPort)
+    return None if writer is None else writer.utilization_text(querier, rate_interval=rate_interval)

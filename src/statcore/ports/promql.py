@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Protocol, cast, runtime_checkable
+from typing import Protocol, runtime_checkable
 
 from statcore.errors import UnsupportedError
 from statcore.model.results import MatrixResult, VectorResult
 from statcore.model.time import QueryTimeRange
-from statcore.ports.capabilities import implements
+from statcore.ports.capabilities import as_port
 
 
 @runtime_checkable
@@ -50,7 +50,8 @@ def promql_text_of(backend: object, promql: str) -> str:
     Raises:
         UnsupportedError: the backend refuses the text.
     """
-    return cast("PromQLTextPort", backend).promql_text(promql) if implements(backend, PromQLTextPort) else promql
+    writer = as_port(backend, PromQLTextPort)
+    return promql if writer is None else writer.promql_text(promql)
 
 
 def as_promql(backend: object, *, reason: str) -> PromQLPort:
@@ -63,7 +64,7 @@ def as_promql(backend: object, *, reason: str) -> PromQLPort:
     Raises:
         UnsupportedError: the backend does not evaluate PromQL.
     """
-    if implements(backend, PromQLPort):
-        return cast("PromQLPort", backend)
+    if (evaluator := as_port(backend, PromQLPort)) is not None:
+        return evaluator
     name = backend.__class__.__name__  # type() of a wrapper would be the wrapper
     raise UnsupportedError(f"{reason}, for which the metric backend must evaluate PromQL; {name} does not")

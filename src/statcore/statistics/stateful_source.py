@@ -13,6 +13,7 @@ from statcore.errors import ProtocolError
 from statcore.model.batch import StatisticsBatch, StatisticsColumns, check_fields
 from statcore.model.text import check_text, id_text, id_texts
 from statcore.model.validation import check_count
+from statcore.ports.capabilities import as_port
 from statcore.ports.statistics import ColumnarStatisticsPort, KernelStatisticsPort, StatisticsPort
 from statcore.statistics.clients import StatisticsClient, store_from
 
@@ -86,8 +87,8 @@ class StatisticsStatefulSource:
             InputError: besides, a field is not text or is empty, or is named twice.
         """
         check_fields(fields)
-        store = self.store if self.kernels is None else self.kernels
-        if self.chunk_size is not None or not isinstance(store, ColumnarStatisticsPort):
+        store = as_port(self.store if self.kernels is None else self.kernels, ColumnarStatisticsPort)
+        if self.chunk_size is not None or store is None:
             return await (await self.read_kernel_statistics_batch(session_ids_or_kernel_ids)).columns(*fields)
         ids = await _in_text(session_ids_or_kernel_ids)
         distinct = list(dict.fromkeys(ids))

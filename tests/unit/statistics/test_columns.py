@@ -54,6 +54,17 @@ class ColumnarStore:
         return await read_columns(batch, self.renamed or fields, problems=batch.problems, ages_s=batch.ages_s)
 
 
+@attrs.frozen
+class Delegating:
+    """A wrapper that has nothing but what its store has."""
+
+    store: Any
+
+    def __getattr__(self, name: str) -> Any:
+        """Return what the store has."""
+        return getattr(self.store, name)
+
+
 async def memory() -> MemoryStatistics:
     """Return a store in memory with some of the kernels."""
     store = MemoryStatistics(clock=lambda: 5.0)
@@ -113,6 +124,14 @@ async def test_a_store_that_reads_columns_is_called_once_with_distinct_ids() -> 
     assert {0: 3.0, 2: 7.0, 3: 3.0, 4: 4.0, 6: 5.0} == dict(columns.ages_s)
     distinct = [IDS[2], IDS[0], IDS[6], IDS[3], IDS[4]]
     assert [("batch", distinct), ("columns", distinct), ("columns", distinct)] == store.calls
+
+
+async def test_a_wrapper_that_delegates_reads_columns_as_its_store_does() -> None:
+    """From Python 3.12 on, `isinstance` of a protocol does not see what only `__getattr__` finds."""
+    store = ColumnarStore()
+    wrapper: Any = Delegating(store)
+    await assert_columns_are_those_of_the_batch(StatisticsStatefulSource(wrapper), IDS)
+    assert ["batch", "columns", "columns"] == [kind for kind, _ in store.calls]
 
 
 async def test_a_source_with_chunks_reads_them_as_a_batch() -> None:

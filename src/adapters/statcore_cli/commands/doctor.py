@@ -25,6 +25,7 @@ from statcore.errors import (
     UntrustedServerError,
 )
 from statcore.plugins.registry import PluginRegistry
+from statcore.ports.capabilities import as_port
 from statcore.ports.diagnosis import DiagnosisPort, ServerFacts, ServerFactsPort, Topology, TopologyPort
 from statcore.ports.metrics import MetricQuerierPort
 from statcore.ports.statistics import StatisticsPort
@@ -171,15 +172,18 @@ async def _port_checks(
         async with asyncio.timeout(_PING_S), opener() as adapter:
             fault = (await check_health({port: adapter}, timeout_s=_PING_S)).errors[port]
             try:
-                topology = await adapter.topology() if isinstance(adapter, TopologyPort) else None
+                with_topology = as_port(adapter, TopologyPort)
+                topology = None if with_topology is None else await with_topology.topology()
             except StatcoreError as error:
                 topology, fault = None, fault or error
             servers += () if topology is None else _topology_checks(port, topology)
-            if isinstance(adapter, ServerFactsPort) and (fault is None or isinstance(fault, AccessDeniedError)):
-                servers += [found for facts in await adapter.server_facts() for found in _server_checks(port, facts)]
+            with_facts = as_port(adapter, ServerFactsPort)
+            if with_facts is not None and (fault is None or isinstance(fault, AccessDeniedError)):
+                servers += [found for facts in await with_facts.server_facts() for found in _server_checks(port, facts)]
             if fault:
                 raise fault
-            finding = await adapter.diagnose() if isinstance(adapter, DiagnosisPort) else None
+            with_diagnosis = as_port(adapter, DiagnosisPort)
+            finding = None if with_diagnosis is None else await with_diagnosis.diagnose()
         whole = Check(port, "", "ok", where) if finding is None else Check(port, "", "wrong", where, finding)
     except InputError as error:
         whole = Check(port, "", "wrong", str(error), "correct it there")

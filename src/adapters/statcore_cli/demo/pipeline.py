@@ -25,6 +25,7 @@ from statcore.model.inventory import EndpointRecord, ReplicaRecord
 from statcore.model.time import QueryTimeRange
 from statcore.plugins.registry import PluginRegistry
 from statcore.ports import ScrapeSinkPort
+from statcore.ports.capabilities import as_port
 from statcore.runtime import Runtime, Settings, open_runtime, open_sink
 from statcore.statistics.utilization import UtilizationSource
 from statcore.testing.servers import running_prometheus, running_valkey
@@ -173,8 +174,8 @@ async def run_rounds(pipeline: Pipeline, stop: asyncio.Event, *, rounds: int | N
     since, started = datetime.now(UTC), loop.time()
     for number in count(1):
         await pipeline.collector.collect()
-        if isinstance(pipeline.runtime.metrics, ScrapeSinkPort):
-            pipeline.runtime.metrics.append_scrape(pipeline.collector.samples(), target=AGENT_ID, time=time.time())
+        if (sink := as_port(pipeline.runtime.metrics, ScrapeSinkPort)) is not None:
+            sink.append_scrape(pipeline.collector.samples(), target=AGENT_ID, time=time.time())
         yield await read_state(pipeline, since=since, now=datetime.now(UTC))
         if number == rounds:
             return

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from typing import Any, TypeAlias, cast
+from typing import Any, TypeAlias
 
 from statcore.errors import UnsupportedError
 from statcore.model.inventory import Page
-from statcore.ports.capabilities import implements
-from statcore.ports.inventory import InventoryPort, KernelInventoryPort, OwnerInventoryPort
+from statcore.ports.capabilities import as_port
+from statcore.ports.inventory import InventoryPort, KernelInventoryPort, owner_inventory
 from statcore.testing.inventory.dataset import InventoryDataset
 
 Lister: TypeAlias = Callable[..., Awaitable[Page[Any]]]
@@ -19,8 +19,8 @@ async def listers(inventory: InventoryPort) -> AsyncIterator[tuple[str, Lister]]
     """Yield each kind of object that the inventory lists, with its method."""
     yield "sessions", inventory.list_sessions
     yield "agents", inventory.list_agents
-    if implements(inventory, KernelInventoryPort):
-        yield "kernels", cast("KernelInventoryPort", inventory).list_kernels
+    if (lister := as_port(inventory, KernelInventoryPort)) is not None:
+        yield "kernels", lister.list_kernels
     if await has_endpoints(inventory):
         yield "endpoints", inventory.list_endpoints
 
@@ -28,8 +28,7 @@ async def listers(inventory: InventoryPort) -> AsyncIterator[tuple[str, Lister]]
 async def finders(inventory: InventoryPort, planted: InventoryDataset) -> AsyncIterator[tuple[str, list[str], Finder]]:
     """Yield each kind of object that the inventory finds by id, with the ids of those planted and its method."""
     yield "sessions", [session.session_id for session in planted.sessions], inventory.find_sessions
-    if implements(inventory, OwnerInventoryPort):
-        owners = cast("OwnerInventoryPort", inventory)
+    if (owners := owner_inventory(inventory)) is not None:
         yield "kernels", [kernel.kernel_id for kernel in planted.kernels], owners.find_kernels
         yield "agents", planted.agent_ids, owners.find_agents
     if await has_endpoints(inventory):

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from operator import attrgetter
-from typing import cast
 
 import attrs
 
 from statcore.model.inventory import SessionRecord
-from statcore.ports.capabilities import implements
-from statcore.ports.inventory import InventoryPort, KernelInventoryPort, OwnerInventoryPort
+from statcore.ports.capabilities import as_port
+from statcore.ports.inventory import InventoryPort, KernelInventoryPort, owner_inventory
 from statcore.testing.expectations import expect
 from statcore.testing.inventory.dataset import InventoryDataset, planted_id
 
@@ -84,13 +83,12 @@ async def check_kernels_are_listed_if_at_all(inventory: InventoryPort, planted: 
 
     An `InventoryPort` need not have this method; a `KernelInventoryPort` has it.
     """
-    if not implements(inventory, KernelInventoryPort):
+    if (lister := as_port(inventory, KernelInventoryPort)) is None:
         return
-    list_kernels = cast("KernelInventoryPort", inventory).list_kernels
     by_kernel = attrgetter("kernel_id")
-    kernels = list((await list_kernels()).items)
+    kernels = list((await lister.list_kernels()).items)
     expect(sorted(planted.kernels, key=by_kernel), sorted(kernels, key=by_kernel), "the kernels")
-    expect(kernels, list((await list_kernels()).items), "the kernels, listed again")
+    expect(kernels, list((await lister.list_kernels()).items), "the kernels, listed again")
 
 
 async def check_owners_are_found_by_id_if_at_all(inventory: InventoryPort, planted: InventoryDataset) -> None:
@@ -99,9 +97,8 @@ async def check_owners_are_found_by_id_if_at_all(inventory: InventoryPort, plant
     An `InventoryPort` need not have these methods; an `OwnerInventoryPort` has both.
     """
     expect(hasattr(inventory, "find_kernels"), hasattr(inventory, "find_agents"), "whether it finds agents as well")
-    if not hasattr(inventory, "find_kernels"):
+    if (owners := owner_inventory(inventory)) is None:
         return
-    owners = cast("OwnerInventoryPort", inventory)
     first, *_, last = planted.kernels
     unknown = planted_id("nothing", 1)
     ids = [last.kernel_id, unknown, first.kernel_id, last.kernel_id]

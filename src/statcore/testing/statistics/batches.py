@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import cast
 
 from statcore.model.batch import StatisticsBatch, StatisticsColumns
 from statcore.model.statistics import MetricValue
-from statcore.ports.capabilities import implements
+from statcore.ports.capabilities import as_port
 from statcore.ports.sink import StatisticsSinkPort
 from statcore.ports.statistics import ColumnarStatisticsPort, StatisticsPort
 from statcore.testing.expectations import expect, plain
@@ -80,9 +79,8 @@ async def check_columns_are_those_of_the_batch(store: StatisticsPort, sink: Stat
     There is a column for each field in the order of the fields, with a text or None for each id in the order of the ids,
     also for ids that recur, unknown ids, no ids, and fields that no entry has. Problems are at the positions of the batch.
     """
-    if not implements(store, ColumnarStatisticsPort):
+    if (columnar := as_port(store, ColumnarStatisticsPort)) is None:
         return
-    fetch_columns = cast("ColumnarStatisticsPort", store).fetch_kernel_columns
     first, second, third, unknown = new_ids(4)
     await sink.store_kernel_statistics(
         {
@@ -94,7 +92,7 @@ async def check_columns_are_those_of_the_batch(store: StatisticsPort, sink: Stat
     fields = ["cpu_util.stats.rate", "mem.current", "mem.capacity", "mem.stats.max", "cpu_util.current", "io_read.pct"]
     for ids in ([third, first, unknown, second, first], [second], []):
         expected = await (await store.fetch_kernel_statistics(ids)).columns(*fields)
-        columns = await fetch_columns(ids, fields)
+        columns = await columnar.fetch_kernel_columns(ids, fields)
         expect(StatisticsColumns, type(columns), "the type of columns")
         expect(fields, list(columns), "the names of the columns")
         for field in fields:
