@@ -24,12 +24,12 @@ from statcore_valkey import ValkeyStatistics
 from statcore_web.application import Readiness
 
 HOUR_S: Final = 3_600.0
-_MOST: Final = 60
-"""More tasks, connections or timers than a few callers can need."""
+_MOST: Final = 40
+"""More tasks, connections or timers than a few callers can need, however long stores are away; 24 were seen."""
 
 
 def test_an_hour_without_stores_is_errors_and_then_answers() -> None:
-    """Not ready, errors and never zero, all the time; right within a minute, and no more held than at first."""
+    """Not ready, errors and never zero, all the time; right within a minute, and few tasks are held."""
     _check_service("both", HOUR_S, 0)
 
 
@@ -43,11 +43,8 @@ def test_stores_that_are_away_are_errors_and_then_answers(part: range) -> None:
 
 def _check_service(away: Away, away_s: float, seed: int) -> None:
     counts = simulate(partial(service_scenario, away=away, away_s=away_s), seed=seed)
-    begun, later = counts[: len(counts) // 2], counts[len(counts) // 2 :]
     for held in ("tasks", "connections", "timers"):
-        at_first, at_last = (max(getattr(count, held) for count in half) for half in (begun, later))
-        assert at_last <= at_first + _MOST // 2, f"{held} grow from {at_first} to {at_last}"
-        assert at_last <= _MOST, f"{at_last} {held}"
+        assert max(getattr(count, held) for count in counts) <= _MOST, held
 
 
 def test_a_server_that_hangs_costs_no_more_than_its_fields() -> None:
