@@ -33,8 +33,6 @@ from soak_load import TIMEOUT_S, Load, Places, running_load
 from soak_report import Circumstances, missed_goals, tables
 from soak_site import Site, connections_of_callers, running_site
 
-from statcore.errors import UnavailableError
-
 SECTION: Final = "soak"
 _WIDTH: Final = 170
 _PAUSE_S: Final = (0.5, 2.0)
@@ -58,7 +56,7 @@ def main() -> None:
         parser.error(f"{arguments.document} has no section for {SECTION}")
     signal.signal(signal.SIGTERM, lambda *_: sys.exit("soak: interrupted"))  # ends the servers, too
     report = Report(console=Console(width=None if sys.stdout.isatty() else _WIDTH))
-    faults = run_soak(report, minutes=arguments.minutes, seed=arguments.seed)
+    reasons = run_soak(report, minutes=arguments.minutes, seed=arguments.seed)
     if arguments.json and report.tables:
         write_json(report, arguments.json)
     if arguments.document and report.tables:
@@ -66,8 +64,8 @@ def main() -> None:
         section = report.document(f"Measured by `{command}` with {describe_versions()}.")
         document = arguments.document.read_text(encoding="utf-8")
         arguments.document.write_text(replace_section(document, SECTION, section), encoding="utf-8")
-    if faults:
-        sys.exit("\n".join(f"soak: {fault}" for fault in faults))
+    print(f"soak: {'; '.join(reasons) or 'every goal was met'}")
+    sys.exit(1 if reasons else 0)
 
 
 def run_soak(report: Report, *, minutes: float, seed: int) -> list[str]:
@@ -77,13 +75,14 @@ def run_soak(report: Report, *, minutes: float, seed: int) -> list[str]:
     try:
         if failure := soak(report, scratch, minutes=minutes, seed=seed):
             reasons.append(f"ended early: {failure}")
-    except (UnavailableError, TimeoutError) as error:
-        reasons.append(str(error))
     except (KeyboardInterrupt, SystemExit):
         reasons.append(f"ended early: {INTERRUPTED}")
+    except Exception as error:  # noqa: BLE001 - the servers' logs may say why
+        traceback.print_exc()
+        reasons.append(f"ended early: {type(error).__name__}: {error}")
     if missed := missed_goals(report):
         reasons.append(f"missed: {'; '.join(missed)}")
-    if not reasons or INTERRUPTED in reasons[0]:
+    if reasons in ([], [f"ended early: {INTERRUPTED}"]):
         shutil.rmtree(scratch)
     else:
         reasons.append(f"the files of the servers, with their logs, are in {scratch}")
@@ -131,6 +130,8 @@ def soak(report: Report, scratch: Path, *, minutes: float, seed: int) -> str:
         )
     for table in tables(outcome, around):
         report.add(table)
+    right = sum(tally.right for tally in outcome.tallies.values())
+    print(f"counted: {right:,} right answers, {course.happened.total():,} faults")
     return course.failure
 
 
@@ -190,12 +191,14 @@ def let_happen(
     end_s = time.monotonic() + minutes * 60
     primaries, checked_s = primaries_of(site), time.monotonic()
     for fault in faults:
+        at = f"before {fault}"
         try:
             time.sleep(random.uniform(*_PAUSE_S))
-            if time.monotonic() >= end_s:
-                break
             _check_primaries(primaries, primaries_of(site))
             checked_s = time.monotonic()
+            if checked_s >= end_s:
+                break
+            at = str(fault)
             recovered_s = fault.happen(site, load, random)
             if fault.loses:
                 primaries[fault.source] = primaries_of(site)[fault.source]
@@ -204,7 +207,7 @@ def let_happen(
             break
         except Exception as error:  # noqa: BLE001 - what was measured until now is worth a report, whatever has failed
             traceback.print_exc()
-            what = f"{fault}: {type(error).__name__}: {error}".partition("\n")[0]
+            what = f"{at}: {type(error).__name__}: {error}".partition("\n")[0]
             course.failure = f"{what}; the soak itself stood still for up to {stalls.longest_s(checked_s):.1f} s before"
             break
         course.happened[str(fault)] += 1
