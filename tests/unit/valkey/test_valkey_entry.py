@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import hashlib
 import inspect
 import pickle
 import sys
@@ -263,6 +264,24 @@ def test_a_metric_of_an_agent_that_is_no_map_is_malformed(half: str) -> None:
     read = agent({half: {"mem": 5}})
     with pytest.raises(MalformedEntryError, match="expected a map, found int"):
         read[half]["mem"]
+
+
+@pytest.mark.parametrize("half", ["node", "devices"])
+@pytest.mark.parametrize(
+    ("of", "reason"),
+    [
+        ({b"mem": MEM}, "a map has a key of type bytes"),
+        ({None: MEM}, "a map has a key of type NoneType"),
+        (5, "got `int`"),
+        ({"mem": {"id": msgpack.ExtType(6, b"x")}}, "extension 6 is never decoded"),
+    ],
+)
+def test_an_agent_is_refused_with_its_fault(half: str, of: object, reason: str) -> None:
+    """The message tells what is wrong in a half, and the length and digest of the whole payload."""
+    payload = bytes(msgpack.packb({half: of}))
+    whole = f"{len(payload)} bytes, SHA-256 {hashlib.sha256(payload).hexdigest()[:16]}"
+    with pytest.raises(MalformedEntryError, match=rf"'i-1' is malformed: .*{reason} \({whole}\)"):
+        read_agent(payload, key="i-1")
 
 
 def test_other_keys_of_an_agent_than_text_become_text() -> None:
