@@ -63,7 +63,7 @@ class Discovery:
     _unsynced: dict[Address, float] = attrs.field(factory=dict[Address, float], init=False)
     """Until when a missing key says nothing, on the clock of the event loop, by the primary that took over."""
     _followed: dict[Address, Address] = attrs.field(factory=dict[Address, Address], init=False)
-    """The primary of each replica by the last map that named it; a map leaves out replicas that are down or empty."""
+    """The primary of each server that was last known as a replica; a map leaves out replicas that are down or empty."""
 
     async def current(self) -> SlotMap:
         """Return the map, and find it first if it is not known.
@@ -136,7 +136,7 @@ class Discovery:
     def _change(self, found: SlotMap) -> None:
         before, self.map = self.map, found
         if before is not None:
-            self._followed |= before.followed
+            self._remember(before, found)
             for giver, taker in moves(before, found):  # what a giver may lack, the taker may lack as well
                 self._unsynced[taker] = max(map(self._unsynced_until_s, (giver, taker)))
             until_s = asyncio.get_running_loop().time() + UNSYNCED_S
@@ -144,6 +144,17 @@ class Discovery:
         task = asyncio.create_task(self._follow(found))
         self._following.add(task)
         task.add_done_callback(self._following.discard)
+
+    def _remember(self, before: SlotMap, found: SlotMap) -> None:
+        """Learn the roles in the map before; forget what is over, as servers of other addresses may come without end."""
+        primaries, around = {shard.primary for shard in before.shards}, before.addresses | found.addresses
+        self._followed = {
+            replica: primary
+            for replica, primary in (self._followed | before.followed).items()
+            if replica not in primaries and primary in around
+        }
+        now_s = asyncio.get_running_loop().time()
+        self._unsynced = {primary: until_s for primary, until_s in self._unsynced.items() if until_s > now_s}
 
     async def _follow(self, found: SlotMap) -> None:
         for call in self.on_change:

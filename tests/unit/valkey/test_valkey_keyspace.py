@@ -319,6 +319,36 @@ async def test_a_fail_over_is_noticed_though_more_has_changed(maps: list[SlotMap
     assert [Unsynced(str(owner_of(maps[-1], key))) for key in keys] == await read(keyspace, keys)
 
 
+def test_slots_that_come_back_long_after_a_fail_over_are_a_move() -> None:
+    """The old primary is a primary again; the one that replaced it then gives its slots away, and gets them back later."""
+    shared = SlotMap(((0, 9, Shard(THIRD)), (10, HALF - 1, Shard(FIRST)), UPPER))
+    given = SlotMap(((0, 9, Shard(SECOND)), (10, HALF - 1, Shard(FIRST)), UPPER))
+    maps = [halves(FIRST, SECOND, THIRD), halves(THIRD, SECOND, FIRST), shared, given, shared]
+
+    async def unsynced() -> list[list[bool]]:
+        servers = Servers(owners=TWO)
+        discovery = servers.keyspace(None).discovery
+        seen: list[list[bool]] = []
+        for servers.owners in maps:
+            await asyncio.sleep(discovery_module.UNSYNCED_S)
+            assert None is await discovery.refresh()
+            seen.append([discovery.is_unsynced(address) for address in (FIRST, SECOND, THIRD)])
+        return seen
+
+    _, *seen = run_instantly(unsynced())
+    assert [[False, False, True], [True, False, True], [False] * 3, [False] * 3] == seen
+
+
+async def test_servers_that_are_gone_for_good_are_forgotten() -> None:
+    """Each new server has another address, as in containers; what is kept for each of them is little, but not for ever."""
+    servers = Servers(owners=TWO)
+    discovery = servers.keyspace(None).discovery
+    for port in range(10, 20):
+        servers.owners = halves(Address("node", port), SECOND, Address("node", port + 1))
+        assert None is await discovery.refresh()
+    assert {Address("node", 19), Address("node", 18)} >= discovery._followed.keys()
+
+
 async def test_all_servers_down_is_an_error_of_the_call() -> None:
     """A refused user says more than a server that cannot be reached."""
     servers = Servers(owners=TWO, faults={FIRST: "down", SECOND: "denied"})
