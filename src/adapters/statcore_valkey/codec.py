@@ -246,7 +246,8 @@ def decode_names(payload: bytes | msgspec.Raw, /) -> dict[str, msgspec.Raw]:
 
     To be called within `refusing`, as the payload may not be such a map.
     """
-    return {_name(key): value for key, value in _decode_keys(payload).items()}
+    outline = decode_outline(payload)
+    return {_name(key): value for key, value in _decode_keys(payload).items()} if outline is None else outline
 
 
 def decode_eagerly(payload: bytes | msgspec.Raw, /) -> dict[str, dict[str, Any] | msgspec.Raw]:
