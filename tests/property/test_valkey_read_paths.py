@@ -10,6 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from functools import partial
 from typing import Any
+from unittest.mock import patch
 
 import msgpack
 import pytest
@@ -31,6 +32,7 @@ from statcore.errors import MalformedEntryError
 from statcore.model import Problem, ProblemKind, StatisticsBatch
 from statcore.model.batch import read_columns
 from statcore.model.statistics import decode_entry, read_row, shown_value
+from statcore_valkey import entry as entry_module
 from statcore_valkey.entry import StoredEntry, read_agent, read_metrics, row_reader
 
 NOT_UTF_8 = b"\xa2\xff\xfe"
@@ -279,6 +281,22 @@ def test_the_order_of_readings_does_not_matter(stored: list[bytes], steps: list[
     entries = [read_metrics(payload, key="k") for payload in stored]
     for step in steps:
         assert read_step([read_metrics(payload, key="k") for payload in stored], step) == read_step(entries, step)
+
+
+@given(payloads() | agent_payloads(), st.booleans(), st.sampled_from(METRIC_NAMES))
+@and_odd_payloads(False, "mem")  # noqa: FBT003 - a drawn value
+@and_odd_payloads(False, "cpu_util")  # noqa: FBT003
+def test_an_entry_that_seems_to_have_an_extension_is_the_same(payload: bytes, is_agent: bool, name: str) -> None:  # noqa: FBT001
+    """An extension begins with a byte that occurs in texts as well; each reading gives the same, refused or not."""
+
+    def read_all() -> object:
+        entry = (read_agent if is_agent else read_metrics)(payload, key="k")
+        parts = [entry, *(part for part in entry.values() if isinstance(part, StoredEntry))] if is_agent else [entry]
+        return [repr(outcome(partial(reading, part, name))) for part in parts for reading in READINGS.values()]
+
+    expected = outcome(read_all)
+    with patch.object(entry_module, "has_extension", lambda _: True):
+        assert expected == outcome(read_all)
 
 
 @contextmanager

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
+from contextlib import contextmanager
 from datetime import datetime
 from functools import lru_cache
 from operator import attrgetter
@@ -14,7 +15,7 @@ import msgspec
 
 from statcore.errors import InputError, MalformedEntryError
 from statcore.model.statistics import STATS, UNBOUNDED, hidden_fields
-from statcore_valkey.extensions import decode_extension
+from statcore_valkey.extensions import ExtensionError, decode_extension
 
 Scalar: TypeAlias = bool | int | float | str | None
 Row: TypeAlias = tuple[str | None, ...]
@@ -31,7 +32,7 @@ _decode_shape: Final = msgspec.msgpack.Decoder(
 ).decode
 _MAPS: Final = frozenset([*range(0x80, 0x90), 0xDE, 0xDF])
 """The first bytes of maps."""
-_decode_keys: Final = msgspec.msgpack.Decoder(dict[str | int | float, msgspec.Raw]).decode
+_decode_keys: Final = msgspec.msgpack.Decoder(dict[Any, msgspec.Raw], ext_hook=decode_extension).decode
 _decode_outline: Final = msgspec.msgpack.Decoder(dict[str, msgspec.Raw]).decode
 _METRIC: Final = msgspec.msgpack.Decoder(dict[str, Field])
 _decode_scalars: Final = msgspec.msgpack.Decoder(dict[str, Scalar]).decode
@@ -80,15 +81,17 @@ def has_sound_keys(payload: bytes, /) -> bool:
         _decode_shape(payload)
     except _FAULTS:
         outline = decode_outline(payload)
-        return outline is not None and all(map(_has_sound_keys, outline.values()))
+        return outline is not None and all(map(has_sound_names, outline.values()))
     return True
 
 
-def _has_sound_keys(raw: msgspec.Raw) -> bool:
-    value = bytes(raw)
-    if value[0] in _MAPS:
+def has_sound_names(metric: msgspec.Raw, /) -> bool:
+    """Return whether the keys of a metric are text or numbers; True as well if it is not a map, or a key is not UTF-8."""
+    if bytes(metric)[0] in _MAPS:
         try:
-            _decode_keys(value)
+            decode_names(metric)
+        except UnicodeDecodeError:
+            return True
         except _FAULTS:
             return False
     return True
@@ -117,7 +120,7 @@ def decode_metric(raw: msgspec.Raw, key: str, metric: str, /) -> dict[str, Any]:
     except _FAULTS:
         pass
     try:
-        return _as_map(_with_names(_ANYTHING.decode(raw), levels=_MAX_LEVELS))
+        return _decode_anything(raw)
     except _FAULTS as error:
         raise MalformedEntryError(
             f"metric {metric!r} of key {key!r} is malformed: {error}", key=key, metric=metric
@@ -238,15 +241,45 @@ def encode_values(values: Sequence[Mapping[str, MetricFields] | None], /) -> byt
     return bytes(buffer)
 
 
-def decode_eagerly(payload: bytes, /, *, key: str) -> dict[str, dict[str, Any]]:
-    """Return a map of maps, completely decoded, with extensions and with keys that are not text.
+def decode_names(payload: bytes | msgspec.Raw, /) -> dict[str, msgspec.Raw]:
+    """Return the undecoded values of a map by name; numbers and extensions among its keys become text.
 
-    Raises:
-        MalformedEntryError: the payload is not a map of maps that can be decoded.
+    To be called within `refusing`, as the payload may not be such a map.
     """
+    outline = decode_outline(payload)
+    return {_name(key): value for key, value in _decode_keys(payload).items()} if outline is None else outline
+
+
+def decode_eagerly(payload: bytes | msgspec.Raw, /) -> dict[str, dict[str, Any] | msgspec.Raw]:
+    """Return metrics decoded with extensions and with keys that are not text; a metric that is malformed stays Raw.
+
+    To be called within `refusing`, as the payload may not be a map, or hold an extension that is never decoded.
+    """
+    return {name: _decoded_or_raw(raw) for name, raw in decode_names(payload).items()}
+
+
+def _decoded_or_raw(raw: msgspec.Raw) -> dict[str, Any] | msgspec.Raw:
     try:
-        content = _as_map(_with_names(_ANYTHING.decode(payload), levels=_MAX_LEVELS))
-        return {name: _as_map(value) for name, value in content.items()}
+        return _decode_scalars(raw)
+    except _FAULTS:
+        pass
+    try:
+        return _decode_anything(raw)
+    except ExtensionError:
+        raise
+    except _FAULTS:
+        return raw
+
+
+def _decode_anything(raw: msgspec.Raw) -> dict[str, Any]:
+    return _as_map(_with_names(_ANYTHING.decode(raw), levels=_MAX_LEVELS))
+
+
+@contextmanager
+def refusing(payload: bytes, /, *, key: str) -> Generator[None]:
+    """Refuse a payload for any fault that is found in the context."""
+    try:
+        yield
     except _FAULTS as error:
         refuse(payload, key=key, reason=str(error), cause=error)
 

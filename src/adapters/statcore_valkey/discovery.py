@@ -63,7 +63,7 @@ class Discovery:
     _unsynced: dict[Address, float] = attrs.field(factory=dict[Address, float], init=False)
     """Until when a missing key says nothing, on the clock of the event loop, by the primary that took over."""
     _followed: dict[Address, Address] = attrs.field(factory=dict[Address, Address], init=False)
-    """The primary of each replica by the last map that named it; a map leaves out replicas that are down or empty."""
+    """The primary of each server that was last known as a replica; a map leaves out replicas that are down or empty."""
 
     async def current(self) -> SlotMap:
         """Return the map, and find it first if it is not known.
@@ -136,7 +136,7 @@ class Discovery:
     def _change(self, found: SlotMap) -> None:
         before, self.map = self.map, found
         if before is not None:
-            self._followed |= before.followed
+            self._remember(before, found)
             for giver, taker in moves(before, found):  # what a giver may lack, the taker may lack as well
                 self._unsynced[taker] = max(map(self._unsynced_until_s, (giver, taker)))
             until_s = asyncio.get_running_loop().time() + UNSYNCED_S
@@ -144,6 +144,17 @@ class Discovery:
         task = asyncio.create_task(self._follow(found))
         self._following.add(task)
         task.add_done_callback(self._following.discard)
+
+    def _remember(self, before: SlotMap, found: SlotMap) -> None:
+        """Learn the roles in the map before; forget what is over, as servers of other addresses may come without end."""
+        primaries, around = {shard.primary for shard in before.shards}, before.addresses | found.addresses
+        self._followed = {
+            replica: primary
+            for replica, primary in (self._followed | before.followed).items()
+            if replica not in primaries and primary in around
+        }
+        now_s = asyncio.get_running_loop().time()
+        self._unsynced = {primary: until_s for primary, until_s in self._unsynced.items() if until_s > now_s}
 
     async def _follow(self, found: SlotMap) -> None:
         for call in self.on_change:
@@ -200,7 +211,8 @@ async def first_answers(
 
     Args:
         calls: the calls that begin at once.
-        later: groups of further calls; each begins if calls before it take long and none has succeeded.
+        later: groups of further calls; each begins if none before it has succeeded, as they take long or have failed. None
+            begins once all have failed in a way that no retry would change, such as a refused user.
 
     Raises:
         StatcoreError: every call failed; a refused user is more telling than a server that cannot be reached.
@@ -209,10 +221,11 @@ async def first_answers(
     try:
         for group in chain([calls], later):
             tasks += map(asyncio.ensure_future, group)
-            if await _have_ended(tasks, within_s=_LONG_S):
+            await _first_success(tasks, within_s=_LONG_S)
+            if _is_decided(tasks):
                 break
         else:
-            await _have_ended(tasks, within_s=inf)
+            await _first_success(tasks, within_s=inf)
         if pending := [task for task in tasks if not task.done()]:
             await asyncio.wait(pending, timeout=_SETTLE_S)
     finally:
@@ -227,18 +240,22 @@ async def first_answers(
     return results
 
 
-async def _have_ended(tasks: Sequence[asyncio.Future[_Found]], /, *, within_s: float) -> bool:
-    """Return whether a task succeeds, or all have failed, within a time."""
+async def _first_success(tasks: Sequence[asyncio.Future[_Found]], /, *, within_s: float) -> None:
+    """Wait until a task succeeds, or all have failed, or the time is over."""
     clock = asyncio.get_running_loop().time
     end_s = clock() + within_s
     while pending := [task for task in tasks if not task.done()]:
-        if any(task.done() and task.exception() is None for task in tasks):
+        if clock() >= end_s or any(task.done() and task.exception() is None for task in tasks):
             break
-        if clock() >= end_s:
-            return False
         timeout_s = None if end_s == inf else end_s - clock()
         await asyncio.wait(pending, timeout=timeout_s, return_when=asyncio.FIRST_COMPLETED)
-    return True
+
+
+def _is_decided(tasks: Sequence[asyncio.Future[_Found]]) -> bool:
+    """Return whether a task has succeeded, or all have failed in a way that no retry would change."""
+    errors = [task.exception() for task in tasks if task.done()]
+    may_change = any(isinstance(error, StatcoreError) and error.retryable for error in errors)
+    return None in errors or (len(errors) == len(tasks) and not may_change)
 
 
 def most_telling(errors: Sequence[StatcoreError]) -> StatcoreError:

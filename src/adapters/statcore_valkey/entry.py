@@ -15,13 +15,16 @@ from statcore_valkey.codec import (
     decode_eagerly,
     decode_metric,
     decode_metrics,
+    decode_names,
     decode_outline,
     decode_values,
     encode_values,
     has_extension,
     has_sound_keys,
+    has_sound_names,
     hide_fields,
     refuse,
+    refusing,
     row_decoder,
 )
 
@@ -164,9 +167,13 @@ def read_metrics(payload: bytes, /, *, key: str) -> StoredEntry:
     Raises:
         MalformedEntryError: the payload is not a map of metrics.
     """
-    if has_extension(payload) or not has_sound_keys(payload):
-        return StoredEntry(decode_eagerly(payload, key=key), key)
-    return StoredEntry(payload, key)
+    if not has_extension(payload) and has_sound_keys(payload):
+        return StoredEntry(payload, key)
+    with refusing(payload, key=key):
+        metrics = decode_eagerly(payload)
+    if not all(has_sound_names(metric) for metric in metrics.values() if isinstance(metric, Raw)):
+        refuse(payload, key=key, reason="the name of a field is neither text nor a number")
+    return StoredEntry(metrics, key)
 
 
 def row_reader(fields: tuple[str, ...]) -> Callable[..., StoredEntry | Row]:
@@ -193,26 +200,10 @@ def read_agent(payload: bytes, /, *, key: str) -> StoredEntry:
     Raises:
         MalformedEntryError: the payload is not such a map.
     """
-    halves: dict[str, Any] | None = decode_outline(payload)
-    if has_extension(payload) or halves is None:
-        halves = decode_eagerly(payload, key=key)
-    if not halves.keys() & {"node", "devices"}:
+    decode = decode_eagerly if has_extension(payload) else decode_names
+    with refusing(payload, key=key):
+        halves = decode_names(payload)
+        metrics = {half: decode(halves[half]) if half in halves else {} for half in ("node", "devices")}
+    if not halves.keys() & metrics.keys():
         refuse(payload, key=key, reason="neither node nor devices")
-    return StoredEntry({half: _half(halves.get(half), payload, key=key) for half in ("node", "devices")}, key)
-
-
-def _half(half: Raw | dict[str, Any] | None, payload: bytes, *, key: str) -> StoredEntry:
-    if isinstance(half, Raw):
-        outline = decode_outline(half)
-        return StoredEntry(_half_with_other_names(half, payload, key=key) if outline is None else outline, key)
-    if not all(isinstance(metric, dict) for metric in (half or {}).values()):
-        refuse(payload, key=key, reason="a metric of node or devices is not a map")
-    return StoredEntry(half or {}, key)
-
-
-def _half_with_other_names(half: Raw, payload: bytes, *, key: str) -> dict[str, Any]:
-    """Return a half in which names of metrics are numbers, which become text."""
-    try:
-        return decode_eagerly(bytes(half), key=key)
-    except MalformedEntryError as error:
-        refuse(payload, key=key, reason="node or devices is not a map of metrics", cause=error)
+    return StoredEntry({half: StoredEntry(of, key) for half, of in metrics.items()}, key)

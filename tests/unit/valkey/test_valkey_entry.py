@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import hashlib
 import inspect
 import pickle
 import sys
@@ -237,14 +238,50 @@ def test_an_agent_with_extensions_is_the_same() -> None:
     assert {"node": METRICS, "devices": {"cuda_mem": {"00000000-0000-0000-0000-000000000000": MEM}}} == read
 
 
+UUID_FIELD = {msgpack.ExtType(1, bytes(16)): "1"}
+SEEMS_EXTENDED = {"current": "1", "unit_hint": "\u0500"}
+"""A text with the first byte of an extension in UTF-8."""
+
+
+@pytest.mark.parametrize("neighbour", [MEM, SEEMS_EXTENDED, UUID_FIELD], ids=["plain", "text", "extension"])
+@pytest.mark.parametrize("faulty", [5, None, {"current": "??"}, {"??": "1"}, {"a": {b"x": 1}}], ids=repr)
+def test_a_malformed_metric_costs_no_neighbour(faulty: object, neighbour: dict[Any, str | None]) -> None:
+    """It is malformed when it is read, alone or in an agent; the others can be read, whatever bytes they have."""
+    metrics = {7: neighbour, "mem": faulty, "cpu_util": CPU, "net_rx": {7: "1"}}
+    of_agent = msgpack.packb({"node": metrics, "devices": metrics, "version": 3}).replace(b"??", b"\xff\xfe")
+    halves = read_agent(of_agent, key="i-1")
+    kernel = read_metrics(msgpack.packb(metrics).replace(b"??", b"\xff\xfe"), key="i-1")
+    for read in (kernel, halves["node"], halves["devices"]):
+        with pytest.raises(MalformedEntryError, match="'mem' of key 'i-1'"):
+            read["mem"]
+        assert CPU == read["cpu_util"]
+        assert list(neighbour.values()) == list(read["7"].values())
+
+
 @pytest.mark.parametrize("half", ["node", "devices"])
 def test_a_metric_of_an_agent_that_is_no_map_is_malformed(half: str) -> None:
-    """It is refused when it is read; with an extension in the payload, when the entry arrives."""
+    """It is refused when it is read."""
     read = agent({half: {"mem": 5}})
     with pytest.raises(MalformedEntryError, match="expected a map, found int"):
         read[half]["mem"]
-    with pytest.raises(MalformedEntryError, match="'i-1'"):
-        agent({half: {"mem": 5, "cpu_util": {"id": msgpack.ExtType(1, bytes(16))}}})
+
+
+@pytest.mark.parametrize("half", ["node", "devices"])
+@pytest.mark.parametrize(
+    ("of", "reason"),
+    [
+        ({b"mem": MEM}, "a map has a key of type bytes"),
+        ({None: MEM}, "a map has a key of type NoneType"),
+        (5, "got `int`"),
+        ({"mem": {"id": msgpack.ExtType(6, b"x")}}, "extension 6 is never decoded"),
+    ],
+)
+def test_an_agent_is_refused_with_its_fault(half: str, of: object, reason: str) -> None:
+    """The message tells what is wrong in a half, and the length and digest of the whole payload."""
+    payload = bytes(msgpack.packb({half: of}))
+    whole = f"{len(payload)} bytes, SHA-256 {hashlib.sha256(payload).hexdigest()[:16]}"
+    with pytest.raises(MalformedEntryError, match=rf"'i-1' is malformed: .*{reason} \({whole}\)"):
+        read_agent(payload, key="i-1")
 
 
 def test_other_keys_of_an_agent_than_text_become_text() -> None:

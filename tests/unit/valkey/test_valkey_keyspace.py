@@ -319,6 +319,36 @@ async def test_a_fail_over_is_noticed_though_more_has_changed(maps: list[SlotMap
     assert [Unsynced(str(owner_of(maps[-1], key))) for key in keys] == await read(keyspace, keys)
 
 
+def test_slots_that_come_back_long_after_a_fail_over_are_a_move() -> None:
+    """The old primary is a primary again; the one that replaced it then gives its slots away, and gets them back later."""
+    shared = SlotMap(((0, 9, Shard(THIRD)), (10, HALF - 1, Shard(FIRST)), UPPER))
+    given = SlotMap(((0, 9, Shard(SECOND)), (10, HALF - 1, Shard(FIRST)), UPPER))
+    maps = [halves(FIRST, SECOND, THIRD), halves(THIRD, SECOND, FIRST), shared, given, shared]
+
+    async def unsynced() -> list[list[bool]]:
+        servers = Servers(owners=TWO)
+        discovery = servers.keyspace(None).discovery
+        seen: list[list[bool]] = []
+        for servers.owners in maps:
+            await asyncio.sleep(discovery_module.UNSYNCED_S)
+            assert None is await discovery.refresh()
+            seen.append([discovery.is_unsynced(address) for address in (FIRST, SECOND, THIRD)])
+        return seen
+
+    _, *seen = run_instantly(unsynced())
+    assert [[False, False, True], [True, False, True], [False] * 3, [False] * 3] == seen
+
+
+async def test_servers_that_are_gone_for_good_are_forgotten() -> None:
+    """Each new server has another address, as in containers; what is kept for each of them is little, but not for ever."""
+    servers = Servers(owners=TWO)
+    discovery = servers.keyspace(None).discovery
+    for port in range(10, 20):
+        servers.owners = halves(Address("node", port), SECOND, Address("node", port + 1))
+        assert None is await discovery.refresh()
+    assert {Address("node", 19), Address("node", 18)} >= discovery._followed.keys()
+
+
 async def test_all_servers_down_is_an_error_of_the_call() -> None:
     """A refused user says more than a server that cannot be reached."""
     servers = Servers(owners=TWO, faults={FIRST: "down", SECOND: "denied"})
@@ -630,17 +660,38 @@ def test_further_servers_are_asked_while_none_answers() -> None:
     assert 1.5 * long_s + discovery_module._SETTLE_S == pytest.approx(ended_s)
 
 
-async def test_no_further_server_is_asked_once_all_have_failed() -> None:
-    """The error is raised at once, such as that of a user whom every server refuses."""
-    asked: list[int] = []
+DOWN: Final = UnavailableError
+DENIED: Final = AccessDeniedError
 
-    async def fail(number: int) -> None:
-        asked.append(number)
-        raise UnavailableError("down")
 
-    with pytest.raises(UnavailableError, match="down"):
-        await first_answers([fail(0), fail(1)], later=([fail(number)] for number in (2, 3)))
-    assert [0, 1] == asked
+@pytest.mark.parametrize(
+    ("fates", "asked", "raised"),
+    [
+        ([DOWN, DOWN, None, DOWN], [0, 1, 2], None),
+        ([DOWN, DENIED, DENIED, None], [0, 1, 2, 3], None),
+        ([DOWN, DENIED, DOWN, DOWN], [0, 1, 2, 3], DENIED),
+        ([DENIED, DENIED, None, None], [0, 1], DENIED),
+    ],
+)
+async def test_further_servers_are_asked_once_all_have_failed(
+    fates: list[type[StatcoreError] | None], asked: list[int], raised: type[StatcoreError] | None
+) -> None:
+    """The search ends at the first that answers; or once all that were asked refuse the user, as others would."""
+    seen: list[int] = []
+
+    async def ask(number: int) -> int:
+        seen.append(number)
+        if (error := fates[number]) is not None:
+            raise error("no answer")
+        return number
+
+    search = first_answers([ask(0), ask(1)], later=([ask(number)] for number in (2, 3)))
+    if raised is None:
+        assert asked[-1:] == await search
+    else:
+        with pytest.raises(raised):
+            await search
+    assert asked == seen
 
 
 async def test_a_cancelled_search_leaves_no_error_behind() -> None:
@@ -707,6 +758,23 @@ async def test_a_node_that_has_left_the_cluster_does_not_tell_the_map(monkeypatc
     assert isinstance(await keyspace.discovery.refresh(), UnavailableError)
     assert SlotMap.of_one(Shard(SECOND)) == await keyspace.discovery.current()
     await keyspace.aclose()
+
+
+async def test_one_well_node_of_many_tells_the_map() -> None:
+    """One refuses the user, and all others are down; whichever are asked first, the map is found."""
+
+    @attrs.frozen
+    class Node(TellsSlots):
+        async def exchange(self, commands: Sequence[Command], /, *, deadline: Deadline) -> list[Any]:
+            if self.address.port > 1:
+                raise (DENIED if self.address.port == 2 else DOWN)("no answer")
+            return await super().exchange(commands, deadline=deadline)
+
+    slots = [[0, SLOTS - 1, [b"node", 1]]]
+    start = [Address("node", port) for port in range(1, 25)]
+    for _ in range(20):
+        keyspace = Keyspace.of_cluster(start, lambda address, _: Node(address, slots), timeout_s=ENOUGH_S)
+        assert SlotMap.of_one(Shard(FIRST)) == await keyspace.discovery.current()
 
 
 async def test_nodes_of_no_cluster_are_an_error_of_the_call() -> None:

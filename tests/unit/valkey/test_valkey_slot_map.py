@@ -132,11 +132,23 @@ def test_addresses_are_shown_as_in_urls() -> None:
             {A, B, C},
         ),
         (halves(Shard(A, replicas=(C,)), Shard(B)), halves(Shard(C), Shard(A)), {A, C}),
+        (
+            SlotMap(((0, 9, Shard(A, replicas=(C,))), (10, 19, Shard(B)), (20, 29, Shard(D)))),
+            SlotMap(((0, 9, Shard(C)), (10, 14, Shard(A)), (15, 29, Shard(D)))),  # A took the place of B; D has slots of B
+            {A, C, D},
+        ),
     ],
 )
 def test_a_fail_over_is_not_a_move_of_slots(before: SlotMap, after: SlotMap, taken: set[Address]) -> None:
     """Slots take their keys along, but not those of a server that was replaced, whoever has them now."""
     assert taken == fail_overs(before, after, before.followed)
+
+
+def test_a_server_without_slots_was_not_replaced_by_its_replica() -> None:
+    """A new primary and its former replica have got slots of another primary, which has all its keys."""
+    before = SlotMap(((0, 19, Shard(B)),))
+    after = SlotMap(((0, 4, Shard(A)), (5, 9, Shard(C)), (10, 19, Shard(B))))
+    assert set() == fail_overs(before, after, {C: A})
 
 
 def test_sentinels_tell_a_master_and_its_replicas() -> None:
