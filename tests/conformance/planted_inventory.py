@@ -7,6 +7,7 @@ from typing import Any
 
 import attrs
 
+from statcore.errors import StatcoreError
 from statcore.testing.inventory import InventoryDataset
 from statcore_memory import MemoryInventory
 
@@ -23,8 +24,8 @@ def right_inventory(planted: InventoryDataset = PLANTED) -> MemoryInventory:
     return right
 
 
-class PlantedError(Exception):
-    """What an inventory raises where no error is due; no check raises it by itself."""
+class PlantedError(StatcoreError):
+    """The error of statcore that an inventory raises where no error is due; no check raises it by itself."""
 
 
 def evolved(page: Any, **changes: Callable[[Any], Any]) -> Any:

@@ -93,7 +93,7 @@ async def turns_around(broken: Any, call: Call, *, limit: int | None = None, off
 async def fails_for_what_is_missing(_: Any, call: Call, ids: Any) -> Any:
     """Raise if one of the ids does not exist."""
     if None in (found := await call(ids)):
-        raise PlantedError(ids)
+        raise PlantedError(f"one of {ids} does not exist")
     return found
 
 
@@ -260,7 +260,7 @@ def test_every_check_catches_a_fault() -> None:
 
 @pytest.mark.parametrize(("check", "prefix", "fault"), cases(CAUGHT))
 async def test_an_inventory_with_a_fault_fails_its_check(check: InventoryCheck, prefix: str, fault: Fault) -> None:
-    """The check raises; for the inventory without the fault it passes."""
+    """The check raises, by an assertion or by an error of statcore from the inventory; without the fault it passes."""
     wrong: Any = Broken(right_inventory(), fault, prefix=prefix)
     with pytest.raises((AssertionError, PlantedError)):
         await check(wrong, PLANTED)

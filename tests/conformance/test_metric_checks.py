@@ -392,7 +392,7 @@ def test_every_check_catches_a_fault() -> None:
 async def test_a_backend_with_a_fault_fails_its_check(
     check: MetricCheck, prefix: str, fault: Fault, right_metrics: tuple[MetricDataset, MemoryMetrics]
 ) -> None:
-    """The check raises, by an assertion or because of what the backend did; `test_memory.py` has the right backend."""
+    """The check raises, by an assertion or by an error of statcore from the backend; `test_memory.py` has the right one."""
     dataset, right = right_metrics
     broken: Any = Broken(right, fault, prefix=prefix)
     with pytest.raises((AssertionError, QueryRejectedError, UnavailableError)):

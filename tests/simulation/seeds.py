@@ -32,7 +32,9 @@ def for_seeds(count: int) -> pytest.MarkDecorator:
 def check_answers(run: Callable[[int], tuple[int, int]], part: range, record_property: RecordProperty) -> None:
     """Run a scenario by each seed, check that each run has right answers, and let the report count them.
 
-    `run` returns how many answers were right and how many calls failed for a reason.
+    `run` returns how many answers were right, and how many errors had a reason. Scenarios of one store and of metrics count
+    calls. Those of clusters and sentinels count ids of calls, since one call may have an answer for some ids and none for
+    others.
     """
     counts = [run(seed) for seed in part]
     assert [] == [seed for seed, (answers, _) in zip(part, counts, strict=True) if not answers]

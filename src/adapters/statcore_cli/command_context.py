@@ -14,11 +14,10 @@ import click
 from statcore.errors import InputError
 from statcore.plugins.presets import PresetCatalog
 from statcore.plugins.registry import PluginRegistry
-from statcore.ports.capabilities import as_port
 from statcore.ports.metrics import MetricQuerierPort
 from statcore.ports.promql import as_promql
 from statcore.ports.sink import StatisticsSinkPort
-from statcore.ports.statistics import DatedStatisticsPort, KernelStatisticsPort, StatisticsPort
+from statcore.ports.statistics import KernelStatisticsPort, StatisticsPort, reader_with_ages
 from statcore.runtime import Runtime, Settings, open_metrics, open_sink, open_statistics, url_scheme
 from statcore.statistics.live_stat import KernelLiveStatService
 from statcore.statistics.repository import StatisticsRepositories, StatisticsRepository
@@ -99,8 +98,7 @@ class CommandContext:
         Raises:
             UnsupportedError: the setting `kernel_statistics` is `metrics`, and the backend evaluates no PromQL.
         """
-        dated = as_port(store, DatedStatisticsPort)
-        source: KernelStatisticsPort | None = None if dated is None else dated.with_ages()
+        source: KernelStatisticsPort | None = reader_with_ages(store)
         if self.settings.kernel_statistics.value == "metrics":
             source = KernelLiveStatService(as_promql(metrics, reason="kernel_statistics is metrics"))
         return StatisticsRepositories.create(store, kernels=source).repository

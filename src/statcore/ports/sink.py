@@ -33,7 +33,7 @@ class StatisticsSinkPort(Protocol):
     ) -> None:
         """Store an agent's metrics of the node and, by metric and device id, of its devices.
 
-        They expire after four collection intervals.
+        They expire after four collection intervals, but not before a second has passed.
         """
         ...
 

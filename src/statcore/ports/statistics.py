@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Protocol, runtime_checkable
 
 from statcore.model.batch import StatisticsBatch, StatisticsColumns
+from statcore.ports.capabilities import as_port
 
 
 @runtime_checkable
@@ -33,6 +34,12 @@ class DatedStatisticsPort(Protocol):
     def with_ages(self) -> KernelStatisticsPort:
         """Return a reader of the same store whose batches have `ages_s`; an entry of unknown age is *undated*."""
         ...
+
+
+def reader_with_ages(store: KernelStatisticsPort) -> KernelStatisticsPort | None:
+    """Return a reader of a store whose batches have `ages_s`; None if the store is not a `DatedStatisticsPort`."""
+    dated = as_port(store, DatedStatisticsPort)
+    return None if dated is None else dated.with_ages()
 
 
 @runtime_checkable

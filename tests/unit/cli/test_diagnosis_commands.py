@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.support.delegating import Delegating
 from tests.unit.cli.conftest import Invoke, answering, checks, csv_rows
 
 from statcore.ports import ServerFacts, ServerState, Topology
@@ -173,6 +174,28 @@ class TestDoctor:
             "backend clock b:1": "off",
         } == found
         assert 0 == result.exit_code
+
+    def test_a_store_that_delegates_is_checked_as_a_whole(
+        self, statcore: Invoke, fake: Any, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """A plugin may open a store that finds its methods by `__getattr__` alone; its servers and its finding are shown.
+
+        With `isinstance` of a port in place of `as_port`, this fails on Python 3.12 and later, and passes on Python 3.11.
+        """
+        store = fake.Store()
+        for name, answer in (
+            ("topology", Topology(servers=(ServerState(address="a:1", role="primary"),))),
+            ("server_facts", [ServerFacts(address="a:1", program="Acme 1.0", clock_offset_s=0.5)]),
+            ("diagnose", "write other://"),
+        ):
+            monkeypatch.setattr(fake.Store, name, answering(answer), raising=False)
+        monkeypatch.setattr(fake, "Store", lambda: Delegating(store))
+
+        found = checks(statcore("doctor", *self.OFF, "--format", "json"))
+
+        assert ("ok", "primary", "") == found["store server a:1"]
+        assert ("ok", "Acme 1.0", "") == found["store version a:1"]
+        assert ("wrong", "fake: from STATCORE_STATISTICS_URL", "write other://") == found["store"]
 
     def test_bad_settings_are_a_finding(self, statcore: Invoke) -> None:
         """The command reports them instead of failing."""

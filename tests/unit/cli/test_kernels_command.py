@@ -5,8 +5,12 @@ from __future__ import annotations
 import json
 from typing import Any
 
+import attrs
 import pytest
+from tests.support.delegating import Delegating
 from tests.unit.cli.conftest import ID_1, ID_2, ID_3, ID_4, Invoke, csv_rows
+
+from statcore.model import StatisticsBatch
 
 MEM = {"current": "1024", "capacity": None, "pct": "0.00", "unit_hint": "bytes", "stats.max": "2048"}
 
@@ -77,6 +81,37 @@ def test_meaningless_figures_are_not_shown(statcore: Invoke, fake: Any) -> None:
     )
     assert not [number for number in ("1820", "549.75", "385894.5") if number in text]
     assert "10005.5" in text
+
+
+@attrs.frozen
+class DatedReader:
+    """A reader whose first entry is five seconds old."""
+
+    store: Any
+
+    async def fetch_kernel_statistics(self, ids: list[str], /) -> StatisticsBatch:
+        """Return the entries of the store."""
+        return StatisticsBatch(await self.store.fetch_kernel_statistics(ids), ages_s={0: 5.0})
+
+
+@pytest.mark.parametrize("metrics_url", ["", "fake:"])
+def test_a_store_that_delegates_shows_ages(
+    statcore: Invoke, fake: Any, monkeypatch: pytest.MonkeyPatch, metrics_url: str
+) -> None:
+    """A plugin may open a store that finds `with_ages` by `__getattr__` alone; its ages are shown.
+
+    With `isinstance(store, DatedStatisticsPort)` in place of `as_port`, this fails on Python 3.12 and later, and passes on
+    Python 3.11.
+    """
+    store = fake.Store()
+    monkeypatch.setattr(store, "with_ages", lambda: DatedReader(store), raising=False)
+    monkeypatch.setattr(fake, "Store", lambda: Delegating(store))
+    fake.ANSWER.update(entries={ID_1: {"mem": MEM}})
+
+    result = statcore("kernels", ID_1, "--format", "json", env={"STATCORE_METRICS_URL": metrics_url})
+
+    document = json.loads(result.stdout)
+    assert ({ID_1: {"mem": MEM}}, {ID_1: 5.0}) == (document["kernels"], document["ages_s"])
 
 
 def test_csv_has_a_row_for_each_metric_and_each_problem(statcore: Invoke, fake: Any) -> None:

@@ -8,6 +8,7 @@ from uuid import UUID
 
 import attrs
 import pytest
+from tests.support.delegating import Delegating
 from tests.unit.statistics.test_clients import Client
 
 from statcore.errors import InputError, ProtocolError
@@ -52,17 +53,6 @@ class ColumnarStore:
         self.calls.append(("columns", list(ids)))
         batch = self.batch(ids)[: len(ids) - self.lost]
         return await read_columns(batch, self.renamed or fields, problems=batch.problems, ages_s=batch.ages_s)
-
-
-@attrs.frozen
-class Delegating:
-    """A wrapper that has nothing but what its store has."""
-
-    store: Any
-
-    def __getattr__(self, name: str) -> Any:
-        """Return what the store has."""
-        return getattr(self.store, name)
 
 
 async def memory() -> MemoryStatistics:

@@ -14,8 +14,7 @@ from statcore.model.batch import StatisticsBatch, check_fields
 from statcore.model.inventory import SessionRecord
 from statcore.model.statistics import Problem, ProblemKind
 from statcore.model.text import describe, id_text
-from statcore.ports.capabilities import as_port
-from statcore.ports.statistics import DatedStatisticsPort
+from statcore.ports.statistics import reader_with_ages
 from statcore.services.listing import KERNELS
 from statcore.statistics.repository import StatisticsRepositories
 from statcore.statistics.series_inventory import SeriesInventory
@@ -106,9 +105,8 @@ async def _read_statistics(context: CommandContext, ids: list[str]) -> Statistic
     async with AsyncExitStack() as stack:
         store = await stack.enter_async_context(context.statistics())
         if context.settings.metrics_url is None and not from_metrics:
-            dated = as_port(store, DatedStatisticsPort)
-            source = None if dated is None else dated.with_ages()
-            return await StatisticsRepositories.create(store, kernels=source).repository.get_kernel_statistics_batch(ids)
+            repository = StatisticsRepositories.create(store, kernels=reader_with_ages(store)).repository
+            return await repository.get_kernel_statistics_batch(ids)
         metrics = await stack.enter_async_context(context.metrics())
         repository = context.repository(store, metrics)
         inventory = SeriesInventory(metrics, clock=lambda: datetime.now(UTC))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import Final
 
+from statcore.concurrency import run_concurrently
 from statcore.model.batch import StatisticsBatch
 from statcore.ports.sink import StatisticsSinkPort
 from statcore.ports.statistics import StatisticsPort
@@ -25,8 +26,8 @@ from statcore.testing.statistics.planting import (
     shown,
 )
 
-_SHORT_INTERVAL_S: Final = 0.3
-_LIFE_S: Final = 4 * _SHORT_INTERVAL_S
+_LIVES_S: Final = {0.3: 1.2, 0.1: 1.0}
+"""How long the statistics of an agent last, by its interval."""
 _EXPIRY_S: Final = 15.0
 _LOOK_S: Final = 0.05
 
@@ -139,18 +140,22 @@ async def check_container_counts_are_kept_apart(store: StatisticsPort, sink: Sta
 
 async def check_agent_statistics_expire(store: StatisticsPort, sink: StatisticsSinkPort) -> None:
     """Statistics of an agent expire after four of its intervals, at least one second, and not before; kernels stay."""
-    ids, agents = await KERNELS.plant(sink, 1), new_agents(1)
-    clock = asyncio.get_running_loop().time
+    ids = await KERNELS.plant(sink, 1)
+    await run_concurrently(_check_life(store, sink, interval_s, life_s) for interval_s, life_s in _LIVES_S.items())
+    await KERNELS.expect([0], store, ids)
+
+
+async def _check_life(store: StatisticsPort, sink: StatisticsSinkPort, interval_s: float, life_s: float) -> None:
+    agents, clock = new_agents(1), asyncio.get_running_loop().time
     written_at = clock()
-    await sink.store_agent_statistics(agents[0], node=numbered(1), devices={}, interval_s=_SHORT_INTERVAL_S)
+    await sink.store_agent_statistics(agents[0], node=numbered(1), devices={}, interval_s=interval_s)
     try:
         async with asyncio.timeout(_EXPIRY_S):
             while (await store.fetch_agent_statistics(agents))[0] is not None:  # noqa: ASYNC110 - no store tells when
                 await asyncio.sleep(_LOOK_S)
     except TimeoutError:
-        raise AssertionError(f"an entry that is to last {_LIFE_S:g} s is still there after {_EXPIRY_S:g} s") from None
+        raise AssertionError(f"an entry that is to last {life_s:g} s is still there after {_EXPIRY_S:g} s") from None
     lasted_s = clock() - written_at
-    if lasted_s < _LIFE_S - _LOOK_S:  # the clock of a store may differ a little from ours
-        raise AssertionError(f"an entry that is to last {_LIFE_S:g} s is gone after {lasted_s:.2f} s")
+    if lasted_s < life_s - _LOOK_S:  # the clock of a store may differ a little from ours
+        raise AssertionError(f"an entry that is to last {life_s:g} s is gone after {lasted_s:.2f} s")
     expect(StatisticsBatch([None]), await store.fetch_agent_statistics(agents), "the expired agent")
-    await KERNELS.expect([0], store, ids)
