@@ -154,17 +154,31 @@ def _as_json(data: bytes) -> Any:
 
 
 def _plain_metrics(data: bytes) -> dict[str, dict[str, Any]]:
-    """Return what plain msgpack reads; raise an error for a payload that the codec has to refuse."""
-    content = msgpack.unpackb(
-        data,
-        strict_map_key=False,
-        use_list=False,  # a list cannot be a key, also if a later value under the same name replaces what it is in
-        ext_hook=lambda code, inner: decode_extension(code, memoryview(inner)),
-    )
-    metrics = _named(content, levels=_LEVELS + 1)
-    if not isinstance(metrics, dict) or not all(isinstance(metric, dict) for metric in metrics.values()):
+    """Return what plain msgpack reads, metric by metric; raise an error for a payload that the codec has to refuse.
+
+    A metric that a later one of the same name replaces is not read.
+    """
+    options: dict[str, Any] = {
+        "strict_map_key": False,
+        "use_list": False,  # a list cannot be a key, also if a later value under the same name replaces what it is in
+        "ext_hook": lambda code, inner: decode_extension(code, memoryview(inner)),
+    }
+    unpacker = msgpack.Unpacker(**options)
+    unpacker.feed(data)
+    parts: dict[Any, bytes] = {}
+    try:
+        for _ in range(unpacker.read_map_header()):
+            name, start = unpacker.unpack(), unpacker.tell()
+            unpacker.skip()
+            parts[name] = data[start : unpacker.tell()]
+    except msgpack.OutOfData:
+        raise ValueError("cut short") from None
+    if unpacker.tell() != len(data):
+        raise ValueError("bytes behind the end")
+    metrics = _named({name: msgpack.unpackb(part, **options) for name, part in parts.items()}, levels=_LEVELS + 1)
+    if not all(isinstance(metric, dict) for metric in metrics.values()):
         raise ValueError("not a map of maps")
-    return metrics
+    return dict(metrics)
 
 
 def _named(value: Any, *, levels: int) -> Any:
@@ -232,6 +246,7 @@ PAYLOADS: Final = (
     b"\xdf\xff\xff\xff\xff",
     b"1795341600",
     _map([(_pack(7), _map([(b"\xff", _map([(b"\x91\x90", b"\x00")])), (b"\xff", b"\x2a")]))]),
+    _map([(_MEM, _map([(_pack("x"), b"\xa1\xff")])), (_MEM, _ONE)]),
 )
 REPLY_ERRORS: Final = (
     b"ERR unknown command 'GET', with args beginning with: 'hunter2-s3cret'",
