@@ -262,6 +262,7 @@ TOKENS: Final = (
         f"[tokens.c]\nhash = 'sha256:{'2' * 64}'\nscope = [{{user_id = '{_ID}'}}, {{kernel_id = ['{_ID.upper()}']}}]\n"
         "requests_per_s = 1.5"
     ).encode(),
+    f"[tokens.a]\nhash = 'sha256:{'0' * 64}'\nscope = {{user_id = '{SECRET}'}}".encode(),
     b"tokens = 5",
 )
 TEMPLATES: Final = (

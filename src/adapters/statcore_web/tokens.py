@@ -27,6 +27,7 @@ from attrs.validators import optional
 
 from statcore.errors import InputError
 from statcore.model.validation import read_toml, shown, toml_table
+from statcore.queriers.container import OWNER_LABELS
 from statcore.scopes import Scope
 from statcore_connection.files import FileValue, reason
 from statcore_web.refusal import RefusedError
@@ -218,7 +219,17 @@ def _read_scope(value: object) -> Scope:
     if value == _EVERYTHING:
         return Scope.everything()
     alternatives = cast("list[object]", value) if isinstance(value, list) else [value]
-    return Scope.any_of([Scope.of(**toml_table(alternative, "scope")) for alternative in alternatives])
+    return Scope.any_of([_read_alternative(toml_table(alternative, "scope")) for alternative in alternatives])
+
+
+def _read_alternative(table: Mapping[str, Any]) -> Scope:
+    for label in filter(table.__contains__, OWNER_LABELS):
+        try:
+            Scope.of(**{label: table[label]})
+        except InputError:  # its message quotes the value, which may be a secret in the wrong place
+            kind = "the id of an agent" if label == "agent_id" else "a UUID such as 6f1b3c9e-0a52-4a57-9d3e-0c8f8f0e9b11"
+            raise InputError(f"scope: {label} must be {kind}, or a list of such, in quotes") from None
+    return Scope.of(**table)
 
 
 def _refuse(message: str) -> NoReturn:

@@ -82,6 +82,17 @@ def test_a_token_has_a_scope_an_expiry_and_a_rate(scope: str, expected: Scope) -
             for scope in ('"all"', "[]", "{}", "{ project_id = [] }", '{ project_id = ["x"] }', "{ rack = 1 }", "[1]")
         ),
         *(
+            (f'[tokens.ci]\nhash = "{HASH}"\nscope = {scope}', f"tokens.ci: scope: {message}")
+            for secret in ("hunter2", HASH)
+            for scope, message in (
+                (f"'{secret}'", "expected a table, not str"),
+                (f"{{ user_id = '{secret}' }}", "user_id must be a UUID such as "),
+                (f"[{{ agent_id = 'i-1' }}, {{ project_id = ['{secret}'] }}]", "project_id must be a UUID such as "),
+                (f"{{ agent_id = ['', '{secret}'] }}", "agent_id must be the id of an agent"),
+                (f"{{ kernel_id = [['{secret}']] }}", "kernel_id must be a UUID such as "),
+            )
+        ),
+        *(
             (f'[tokens.ci]\nhash = "{HASH}"\n{EVERYTHING}\nexpires = {expiry}', "expires must be a date-time with a zone")
             for expiry in ("2027-01-01T00:00:00", "2027-01-01", "5", '"2027-01-01T00:00:00Z"')
         ),
