@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequenc
 from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import timedelta
 from functools import cache
-from typing import Any
+from typing import Any, Final
 from unittest.mock import patch
 
 import aiohttp
@@ -87,6 +87,8 @@ def start_valkey(simulation: Simulation) -> SimulatedValkey:
 
 
 _ANSWERS: dict[object, HttpAnswer] = {}
+_MOST_ANSWERS: Final = 1_000
+"""Runs of one call ask the same; answers for all calls would take more than a gigabyte."""
 
 
 class RememberingPrometheus(SimulatedPrometheus):
@@ -96,6 +98,8 @@ class RememberingPrometheus(SimulatedPrometheus):
         """Return the answer to a request."""
         question = request.path, *(pair for pair in request.parameters if pair[0] != "timeout")
         if question not in _ANSWERS:
+            if len(_ANSWERS) == _MOST_ANSWERS:
+                _ANSWERS.clear()
             _ANSWERS[question] = await super().right_answer(request)
         return _ANSWERS[question]
 
