@@ -223,6 +223,8 @@ def _read_scope(value: object) -> Scope:
 
 
 def _read_alternative(table: Mapping[str, Any]) -> Scope:
+    if table.keys() - set(OWNER_LABELS):
+        raise InputError(f"scope: it has a label that is not known; known are {', '.join(OWNER_LABELS)}")
     for label in filter(table.__contains__, OWNER_LABELS):
         try:
             Scope.of(**{label: table[label]})

@@ -90,6 +90,7 @@ def test_a_token_has_a_scope_an_expiry_and_a_rate(scope: str, expected: Scope) -
                 (f"[{{ agent_id = 'i-1' }}, {{ project_id = ['{secret}'] }}]", "project_id must be a UUID such as "),
                 (f"{{ agent_id = ['', '{secret}'] }}", "agent_id must be the id of an agent"),
                 (f"{{ kernel_id = [['{secret}']] }}", "kernel_id must be a UUID such as "),
+                (f"{{ '{secret}' = 1 }}", "it has a label that is not known"),
             )
         ),
         *(
