@@ -26,7 +26,7 @@ from tests.support.service import NO_STORES, PATIENCE_S, Service, metric, servin
 from tests.support.tcp import has_ipv6, listening_addresses
 from tests.support.web_host import TokenFile
 
-from statcore.testing.servers import Server, running_prometheus
+from statcore.testing.servers import Server, free_port, running_prometheus
 
 QUERY: Final = {"query": "{ compute_session_list { total_count } }"}
 CONNECTIONS: Final = 12
@@ -202,14 +202,14 @@ async def test_limits_of_a_token_hold_over_all_workers(tmp_path: Path) -> None:
 
 async def test_stores_may_come_later(tmp_path: Path, prometheus: Server, valkey: Server) -> None:
     """The service starts without them, says that it is not ready, and becomes ready by itself."""
-    ports = free_ports(2)
-    urls = {"statistics_url": f"valkey://127.0.0.1:{ports[0]}", "metrics_url": f"http://127.0.0.1:{ports[1]}"}
+    store_port, metrics_port = free_port(), free_port()
+    urls = {"statistics_url": f"valkey://127.0.0.1:{store_port}", "metrics_url": f"http://127.0.0.1:{metrics_port}"}
     with serving(tmp_path, **urls) as service:
         async with client_of(service) as client:
             assert (200, 503) == (await status(client, "/healthz"), await status(client, "/readyz"))
             async with (
-                TcpProxy(valkey.port, port=ports[0]).running(),
-                TcpProxy(prometheus.port, port=ports[1]).running(),
+                TcpProxy(valkey.port, port=store_port).running(),
+                TcpProxy(prometheus.port, port=metrics_port).running(),
             ):
                 await until(lambda: _has_status(client, "/readyz", 200), "the service to be ready")
             await until(lambda: _has_status(client, "/readyz", 503), "the service not to be ready")
@@ -217,16 +217,6 @@ async def test_stores_may_come_later(tmp_path: Path, prometheus: Server, valkey:
 
 async def _has_status(client: ClientSession, path: str, expected: int) -> bool:
     return expected == await status(client, path)
-
-
-def free_ports(number: int) -> list[int]:
-    """Return ports where nothing listens."""
-    sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(number)]
-    try:
-        return [opened.getsockname()[1] for opened in sockets]
-    finally:
-        for opened in sockets:
-            opened.close()
 
 
 async def test_a_running_request_is_finished_or_cut_off(valkey: Server, tmp_path: Path) -> None:

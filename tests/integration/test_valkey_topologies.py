@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import asyncio
+import socket
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
 import pytest
 from redis.crc import key_slot
 from redis.exceptions import AskError
-from tests.support import valkey_topologies
+from tests.support import valkey_nodes, valkey_topologies
 from tests.support.polling import until
-from tests.support.valkey_nodes import READER, WATCHER, Security
+from tests.support.valkey_nodes import OPEN, READER, WATCHER, Security, new_node
 from tests.support.valkey_topologies import MASTER, ValkeyCluster, ValkeySentinels, running_cluster, running_sentinels
+
+from statcore.testing.servers import LOOPBACK, free_port
 
 KEYS = [f"key-{number}" for number in range(300)]
 
@@ -145,3 +149,23 @@ def test_sentinels_with_tls_and_users(tmp_path: Path, security: Security) -> Non
         assert primary is not sentinels.primary
         with sentinels.primary.client(READER) as client:
             assert client.set("a", "1")
+
+
+@pytest.mark.parametrize("kind", [{}, {"sentinel": True}, {"cluster": True}], ids=["data", "sentinel", "cluster"])
+def test_a_server_whose_port_is_taken_starts_on_another(
+    kind: dict[str, bool], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Another process may take a port after it was chosen; a server that has started once keeps its port."""
+    with socket.create_server((LOOPBACK, free_port())) as other:
+        ports = chain([other.getsockname()[1]], iter(free_port, None))
+        monkeypatch.setattr(valkey_nodes, "free_port", lambda: next(ports))
+        settings = (("cluster-enabled", "yes"),) if "cluster" in kind else ()
+        node = new_node(tmp_path, settings=settings, security=OPEN, users=(), **kind)
+        try:
+            node.start()
+            port = node.port
+            node.kill()
+            node.recover()
+            assert (True, port) == (node.is_well, node.port)
+        finally:
+            node.kill()

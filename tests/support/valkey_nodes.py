@@ -151,6 +151,10 @@ class ValkeyNode:
         return self._process.pid
 
     @property
+    def _config(self) -> Path:
+        return self.folder / "valkey.conf"
+
+    @property
     def url(self) -> str:
         """The URL for statcore to read it alone."""
         return self.security.url("", str(self))
@@ -161,8 +165,9 @@ class ValkeyNode:
         Raises:
             RuntimeError: it ends at once, or does not answer in time.
         """
-        for attempt in range(_ATTEMPTS if self.port == 0 else 1):  # another process may take a port first
-            if attempt or self.port == 0:
+        is_new = self.port == 0
+        for _ in range(_ATTEMPTS if is_new else 1):  # another process may take a port first
+            if is_new:
                 self._choose_ports()
             self._process = start_program(self._command(), self.folder / "valkey.log")
             if self._answers():
@@ -248,6 +253,7 @@ class ValkeyNode:
         self.start()
 
     def _choose_ports(self) -> None:
+        self._config.unlink(missing_ok=True)  # a sentinel would keep the port that it says
         self.port = self.announced_port = free_port()
         self._bus_port = self.announced_bus_port = free_port() if self.cluster else 0
         if self.network is not None:
@@ -258,14 +264,14 @@ class ValkeyNode:
     def _command(self) -> list[str]:
         for dump in self.folder.glob("*.rdb"):
             dump.unlink()
-        config = self.folder / "valkey.conf"
-        if not (self.sentinel and config.exists()):  # a sentinel keeps what it has learnt in its configuration
+        if not (self.sentinel and self._config.exists()):  # a sentinel keeps what it has learnt in its configuration
             listen = [("port", "0"), ("tls-port", str(self.port))] if self.security.tls else [("port", str(self.port))]
             lines = [("bind", LOOPBACK), ("bind-source-addr", self.source), ("dir", str(self.folder)), *listen]
             lines += self._announcements()
-            config.write_text("".join(f"{name} {value}\n" for name, value in (*lines, *self.settings)), encoding="utf-8")
+            settings = (*lines, *self.settings)
+            self._config.write_text("".join(f"{name} {value}\n" for name, value in settings), encoding="utf-8")
         program = find_program("valkey-server", "redis-server")
-        return [program, str(config), *(["--sentinel"] if self.sentinel else [])]
+        return [program, str(self._config), *(["--sentinel"] if self.sentinel else [])]
 
     def _announcements(self) -> list[tuple[str, str]]:
         if self.sentinel:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import re
+import secrets
 import shutil
 import socket
 import subprocess
@@ -14,7 +16,7 @@ import urllib.error
 import urllib.parse
 import urllib.request
 from collections.abc import Callable, Generator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import cache
 from pathlib import Path
 from typing import Any, Final
@@ -29,6 +31,8 @@ _VERSION: Final = re.compile(r"[0-9]+\.[0-9]+\.[0-9]+")
 _STOP_S: Final = 10.0
 _PLANT_S: Final = 100.0
 _START_ATTEMPTS: Final = 3
+_PORTS: Final = range(10_000, 32_768)  # below those of outgoing connections, so a server that restarts gets its port again
+_PORT_ATTEMPTS: Final = 100
 _QUERY_S: Final = 30.0
 LOOPBACK: Final = "127.0.0.1"
 # Becomes the program of its arguments. Its standard input is a pipe, which it opens again to have settings of its own: the
@@ -105,11 +109,17 @@ def _version(path: str) -> str:
 
 
 def free_port() -> int:
-    """Return a loopback port that was free a moment ago."""
-    with socket.socket() as probe:
-        probe.bind((LOOPBACK, 0))
-        port: int = probe.getsockname()[1]
-        return port
+    """Return a loopback port that was free a moment ago, and that Linux gives to no outgoing connection.
+
+    Raises:
+        OSError: no free port was found.
+    """
+    for _ in range(_PORT_ATTEMPTS):
+        port = secrets.choice(_PORTS)
+        with suppress(OSError), socket.socket() as probe:
+            probe.bind((LOOPBACK, port))
+            return port
+    raise OSError(errno.EADDRINUSE, f"no free port in {_PORT_ATTEMPTS} attempts from {_PORTS[0]} to {_PORTS[-1]}")
 
 
 @contextmanager

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import select
 import signal
+import socket
 import subprocess
 import sys
 from collections.abc import Callable, Sequence
@@ -21,6 +22,7 @@ from statcore.testing.servers import (
     Server,
     find_installations,
     find_program,
+    free_port,
     plant_openmetrics,
     raw_query,
     running_prometheus,
@@ -112,6 +114,20 @@ def test_a_missing_program_is_one_clear_line(tmp_path: Path) -> None:
         running_prometheus(tmp_path, targets={}),
     ):
         pytest.fail("started nothing")
+
+
+def test_a_free_port_is_none_that_is_taken_and_none_of_an_outgoing_connection(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A connection of another process cannot take it before the server starts, or while it restarts."""
+    first_outgoing, _ = Path("/proc/sys/net/ipv4/ip_local_port_range").read_text().split()
+    assert free_port() < int(first_outgoing)
+    with socket.create_server((servers.LOOPBACK, free_port())) as taken:
+        port, free = taken.getsockname()[1], free_port()
+        choices = iter([port, port, free])
+        monkeypatch.setattr(servers.secrets, "choice", lambda _: next(choices))
+        assert free == free_port()
+        monkeypatch.setattr(servers.secrets, "choice", lambda _: port)
+        with pytest.raises(OSError, match="no free port in 100 attempts"):
+            free_port()
 
 
 def test_a_program_that_dies_is_started_again_and_then_reported_with_its_output(
