@@ -63,7 +63,7 @@ class Run:
 
     async def run(self, minutes: float, show: Callable[[], None]) -> None:
         """Run until the time is over, or an input breaks a promise."""
-        command = [sys.executable, __file__, HERE, self.name, str(round(minutes * 60))]
+        command = [sys.executable, __file__, HERE, self.name, str(max(1, round(minutes * 60)))]
         process = await asyncio.create_subprocess_exec(
             *command, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT, limit=2**24
         )
@@ -125,9 +125,8 @@ async def fuzz(names: Sequence[str], *, minutes: float, jobs: int) -> int:
     if is_terminal:
         print("\r\x1b[K", end="", file=sys.stderr)
     for run in runs:
-        print(run)
+        print(f"counted: {run}")
     failures = [failure for run in runs if (failure := run.failure()) is not None]
-    print(f"counted: {sum(run.executions for run in runs):,} executions of {len(runs)} targets")
     print("\n\n".join(failures) or "No promise was broken.")
     return 1 if failures else 0
 

@@ -33,7 +33,7 @@ MACHINES: Final = (
 )
 FAILED: Final = ("FAILED ", "ERROR ")
 COUNTED: Final = "counted: "
-"""How a line begins that says what tests have counted."""
+"""How a line begins that says what was counted: answers, or inputs."""
 
 
 @attrs.frozen
@@ -59,7 +59,7 @@ class Outcome:
     seconds: float
     exit_code: int
     last_line: str
-    counted: str
+    counted: list[str]
     failures: list[str]
 
     @property
@@ -73,7 +73,7 @@ def runs_of(part: str, share: float, document: Path | None) -> Iterator[Run]:
 
     The soak writes what it measured into the document by itself.
     """
-    pytest = [sys.executable, "-m", "pytest", "-q"]
+    pytest, make = [sys.executable, "-m", "pytest", "-q"], ["make", "--no-print-directory"]
     in_all_processes = ["-n", str(os.cpu_count() or 1)]
     if part == "tests":
         yield Run(part, [*pytest, "-m", "long", "-n0", "-k", "not at_any_moment and not LongRuntimeLife", "tests"])
@@ -87,23 +87,19 @@ def runs_of(part: str, share: float, document: Path | None) -> Iterator[Run]:
             yield Run(f"{part} of {name}", command, last_seed=max(1, round(seeds * share)) - 1)
     elif part == "soak":
         writes = f" --document {document.resolve()}" if document else ""
-        yield Run(part, ["make", "soak", f"ARGS=--minutes {60 * share:g}{writes}"])
+        yield Run(part, [*make, "soak", f"ARGS=--minutes {60 * share:g}{writes}"])
     else:
-        yield Run(part, ["make", "fuzz", f"ARGS=--minutes {10 * share:g} --jobs {os.cpu_count() or 1}"])
-
-
-def section(part: str) -> str:
-    """Return the name of a part's section in a document."""
-    return f"long {part}"
+        yield Run(part, [*make, "fuzz", f"ARGS=--minutes {10 * share:g} --jobs {os.cpu_count() or 1}"])
 
 
 def markdown(part: str, share: float, outcomes: Sequence[Outcome]) -> str:
     """Return how the commands of a part ended as Markdown, with the command that runs them again."""
     arguments = part if share == 1 else f"{part} --share {share:g}"
-    rows = (
-        f"| {outcome.name} | {outcome.seconds / 60:.1f} | {outcome.result} | {outcome.counted.removeprefix(COUNTED)} |"
-        for outcome in outcomes
-    )
+    rows: list[str] = []
+    for outcome in outcomes:
+        first, *others = outcome.counted or [""]
+        rows.append(f"| {outcome.name} | {outcome.seconds / 60:.1f} | {outcome.result} | {first} |")
+        rows += [f"| | | | {other} |" for other in others]
     origin = f'Measured by `make long ARGS="{arguments}"` with {describe_versions()}.'
     return "\n".join([origin, "", "| run | minutes | result | counted |", "|---|---:|---|---|", *rows])
 
@@ -112,7 +108,7 @@ def outcome_of(run: Run) -> Outcome:
     """Run a command, show what it writes, and return how it ended."""
     print(f"== {run.name}", flush=True)
     chosen = {} if run.last_seed is None else {"SIMULATION_SEEDS": f"0-{run.last_seed}"}
-    outcome = Outcome(run.name, 0.0, 0, "", "", [])
+    outcome = Outcome(run.name, 0.0, 0, "", [], [])
     start_s = time.monotonic()
     with subprocess.Popen(  # noqa: S603 - the commands above
         run.command, cwd=ROOT, env=os.environ | chosen, stdout=subprocess.PIPE, text=True
@@ -120,7 +116,7 @@ def outcome_of(run: Run) -> Outcome:
         for line in process.stdout or ():
             print(line, end="", flush=True)
             outcome.last_line = line.strip() or outcome.last_line
-            outcome.counted = line.strip() if line.startswith(COUNTED) else outcome.counted
+            outcome.counted += [line.strip().removeprefix(COUNTED)] if line.startswith(COUNTED) else []
             outcome.failures += [line.rstrip()] if line.startswith(FAILED) else []
     outcome.seconds, outcome.exit_code = time.monotonic() - start_s, process.returncode
     return outcome
@@ -137,20 +133,21 @@ def main() -> int:
         parser.error(f"there is no part {unknown[0]}; the parts are {', '.join(PARTS)}")
     parts, document = arguments.parts or PARTS, arguments.document
     text = document.read_text("utf-8") if document else ""
-    if document and (missing := [name for name in map(section, parts) if not has_section(text, name)]):
+    sections = {part: f"long {part}" for part in parts if part != "soak"}  # it writes its own
+    if document and (missing := [name for name in sections.values() if not has_section(text, name)]):
         parser.error(f"{document} has no section for {', '.join(missing)}")
     outcomes: list[Outcome] = []
     for part in parts:
         of_part = [outcome_of(run) for run in runs_of(part, arguments.share, document)]
         outcomes += of_part
-        if document:
+        if document and part in sections:
             measured = markdown(part, arguments.share, of_part)
-            document.write_text(replace_section(document.read_text("utf-8"), section(part), measured), "utf-8")
+            document.write_text(replace_section(document.read_text("utf-8"), sections[part], measured), "utf-8")
     print(f"\n{'part':24}{'minutes':>9}  result")
     for outcome in outcomes:
-        print(f"{outcome.name:24}{outcome.seconds / 60:9.1f}  {outcome.result} {outcome.counted}".rstrip())
-        for failure in outcome.failures:
-            print(f"    {failure:.200}")
+        print(f"{outcome.name:24}{outcome.seconds / 60:9.1f}  {outcome.result}")
+        for line in (*outcome.counted, *outcome.failures):
+            print(f"    {line:.200}")
     return int(any(outcome.exit_code for outcome in outcomes))
 
 
