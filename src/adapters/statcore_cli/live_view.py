@@ -26,6 +26,7 @@ from statcore.statistics.repository import StatisticsRepository
 from statcore.statistics.utilization import UtilizationSource
 from statcore_cli.entries import Entries
 from statcore_cli.output import fits, write_json, write_table
+from statcore_cli.standard_output import printable
 
 _COURSE: Final = "cpu over time"
 _COLUMNS: Final = ("kernel", "cpu", "memory", "received/s", "written", _COURSE)
@@ -131,19 +132,19 @@ class LiveState:
             return
         write_table(self.columns, self.rows(), droppable=_DROPPABLE)
         for failure in self.failures:
-            click.echo(f"statcore: {failure}", err=True)
+            click.echo(f"statcore: {printable(failure)}", err=True)
 
     def screen(self, console: Console, *, heading: str) -> RenderableType:
         """Return the table that a terminal shows, with a heading above it."""
         tables = (self._table(dropped=_DROPPABLE[:count]) for count in range(len(_DROPPABLE)))
         table = next((table for table in tables if fits(table, console)), None) or self._table(dropped=_DROPPABLE)
-        return Group(Text(heading), table, *(Text(failure, style="red") for failure in self.failures))
+        return Group(Text(heading), table, *(Text(printable(failure), style="red") for failure in self.failures))
 
     def _table(self, *, dropped: Sequence[str]) -> Table:
         table = Table(box=box.SIMPLE_HEAD, pad_edge=False, collapse_padding=True)
         kept = [column not in dropped for column in self.columns]
         rows = [
-            list(compress([title[:_LONGEST_TITLE], kernel_id[:8], *numbers], kept))
+            list(compress(map(printable, [title[:_LONGEST_TITLE], kernel_id[:8], *numbers]), kept))
             for title, kernel_id, *numbers in self.rows()
         ]
         for position, column in enumerate(compress(self.columns, kept)):

@@ -7,6 +7,7 @@ import math
 from array import array
 from collections.abc import Sequence
 
+import attrs
 import pytest
 from rich.console import Console
 
@@ -64,6 +65,23 @@ def test_a_sparkline_is_drawn_between_zero_and_the_highest_value() -> None:
     assert "▁ ▅█" == sparkline([0.0, math.nan, 4.0, 8.0])
     assert "▁▁▁" == sparkline([0.0, 0.0, 0.0])
     assert "" == sparkline([])
+
+
+def test_no_text_of_a_store_or_backend_steers_the_terminal(capsys: pytest.CaptureFixture[str]) -> None:
+    """A share of CPU may be any text, and a session may have any name; they are shown escaped."""
+    hostile = "\x1b[2J\x9b0m"
+    state = attrs.evolve(
+        state_of([1.0], failures=[f"cpu_util: {hostile}"]),
+        titles={KERNEL: hostile},
+        live=Entries({KERNEL: {"cpu_util": {"current": "1", "pct": hostile}}}, {}),
+    )
+    stream = io.StringIO()
+    console = Console(file=stream, width=200)
+    console.print(state.screen(console, heading="here"))
+    state.print("text")
+    printed = capsys.readouterr()
+    assert [3, 2, 1] == [text.count(r"\x1b[2J\x9b0m") for text in (stream.getvalue(), printed.out, printed.err)]
+    assert not {"\x1b", "\x9b"} & set(stream.getvalue() + printed.out + printed.err)
 
 
 def test_failures_are_below_the_rows(capsys: pytest.CaptureFixture[str]) -> None:
