@@ -22,6 +22,7 @@ import psutil
 import pytest
 from redis import Redis
 from tests.e2e.program import statcore
+from tests.support.tcp import listening_addresses
 
 from statcore.testing.servers import Server, find_program, free_port, raw_query, start_program
 
@@ -135,6 +136,12 @@ def test_a_signal_removes_what_was_written(valkey: Server, number: signal.Signal
             assert "" == collector.stderr.read()
             assert 0 == collector.wait(10)
         assert [b"i-2"] == list(client.scan_iter())
+
+
+def test_the_collector_listens_where_it_is_told_alone(valkey: Server) -> None:
+    """With the default host, loopback, no other machine can reach it."""
+    with _collector(valkey.url) as (collector, _):
+        assert ["127.0.0.1"] == listening_addresses(psutil.Process(collector.pid))
 
 
 def test_a_store_that_is_down_at_first_is_logged_once_and_so_is_its_return(tmp_path: Path) -> None:

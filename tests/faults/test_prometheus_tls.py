@@ -47,6 +47,19 @@ async def test_tls_is_checked(fake_prometheus: StartFake, http_reply: Reply, aut
     assert 2 == len(server.seen)
 
 
+async def test_a_trusted_certificate_of_another_host_is_refused(
+    fake_prometheus: StartFake, http_reply: Reply, authority: Authority
+) -> None:
+    """The certificate is of 127.0.0.1, and the URL names localhost."""
+    server = await fake_prometheus(http_reply(ANSWER), ssl=server_context(authority.issue("server")))
+    url = server.url.replace("127.0.0.1", "localhost")
+    options = PrometheusOptions(attempts=1, tls_ca_file=str(authority.certificate))
+    async with aclosing(PrometheusClient(url, options=options)) as client:
+        with pytest.raises(UntrustedServerError, match="connect by a host name"):
+            await client.query("up")
+    assert [] == server.seen
+
+
 async def test_the_end_of_the_certificate_is_known(
     fake_prometheus: StartFake, http_reply: Reply, authority: Authority
 ) -> None:

@@ -45,7 +45,7 @@ MALFORMED = {
 @pytest.mark.parametrize("read", [read_metrics, read_agent])
 @pytest.mark.parametrize("payload", MALFORMED.values(), ids=MALFORMED)
 def test_it_is_refused_as_key_length_and_digest(payload: bytes, read: object) -> None:
-    """The message names the key on one short line, and holds no byte of the payload."""
+    """The message names the key on one short line, and holds no piece of the payload."""
     assert callable(read)
     with pytest.raises(MalformedEntryError) as error:
         read(payload, key=KEY)
@@ -56,6 +56,7 @@ def test_it_is_refused_as_key_length_and_digest(payload: bytes, read: object) ->
     assert 300 > len(message)
     assert message.isascii()
     assert message.isprintable()
+    assert not [start for start in range(len(payload) - 7) if payload[start : start + 8].decode("latin-1") in message]
 
 
 @pytest.mark.parametrize("name", ["list of 4 GiB", "map of 4 GiB", "map of 4 GiB inside", "deep lists", "deep maps"])
@@ -68,6 +69,18 @@ def test_a_length_that_is_only_declared_costs_nothing(name: str) -> None:
         assert 2**20 > tracemalloc.get_traced_memory()[1]
     finally:
         tracemalloc.stop()
+
+
+@pytest.mark.parametrize("inmost", [{}, msgpack.ExtType(1, bytes(16))], ids=["plain", "with a UUID"])
+def test_a_metric_has_at_most_32_levels(inmost: object) -> None:
+    """One level more makes the metric malformed."""
+    value = inmost
+    for _ in range(31):
+        value = {"a": value}
+    assert "a" in (read_metrics(msgpack.packb({"m": value}), key=KEY)["m"])
+    deeper = read_metrics(msgpack.packb({"m": {"a": value}}), key=KEY)
+    with pytest.raises(MalformedEntryError):
+        deeper["m"]
 
 
 def test_a_key_is_shown_escaped() -> None:
