@@ -31,7 +31,7 @@ demo: .venv/.runtime ## real child processes, live; ARGS=--once for ten seconds,
 
 page: $(BUILT_PAGE) ## bundle the page after a change of its sources; the targets that need it do this, too
 
-test: .venv/.dev $(PAGE_DEV) servers ## every test, with branch coverage; ARGS=tests/unit for a part, without coverage; ARGS=-n0 in one process
+test: .venv/.dev $(PAGE_DEV) servers ## the tests but those that take long, with branch coverage; ARGS=tests/unit for a part, without coverage; ARGS=-n0 in one process
 	@$(if $(ARGS),$(BIN)/pytest $(WORKERS) $(ARGS),scripts/test-with-coverage $(BIN) $(WORKERS))
 
 screenshots: .venv/.dev ## take the tour of README.md and keep its pictures in docs/images

@@ -2,7 +2,8 @@
 
 It fails if an answer was wrong, an exception was foreign, something was left over, memory grew, or calls exceeded their
 deadline. Where servers do not recover by themselves, where others take over without a fault, or at a signal, it ends early
-with what it has measured, and fails. It keeps the files of the servers, with their logs, when it fails.
+with what it has measured, and fails. It keeps the files of the servers, with their logs, when it fails, except when only a
+signal ended it.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The process of a soak that writes and reads at full speed, checks each answer, and says what is left when it ends."""
+"""The process of a soak that reads at full speed, writes, checks each answer, and says what is left when it ends."""
 
 from __future__ import annotations
 

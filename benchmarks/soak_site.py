@@ -1,6 +1,6 @@
 """The servers of a soak: a Valkey cluster, a primary with sentinels, two Prometheus, a VictoriaMetrics, `statcore serve`.
 
-There is a proxy in front of each, except of the service, so that it can be cut off.
+Each of them except the service has a proxy in front of it, which can cut it off.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Runs fuzz targets for long with atheris, which makes inputs by the code that they reach.
+"""Runs fuzz targets for a long time with atheris, which changes inputs and keeps those that reach new code.
 
 Each target runs in a process of its own. Inputs that reach more code are kept in .fuzz/TARGET, and the next run begins with
 them. An input that breaks a promise ends its target; it is saved there as well.
@@ -148,6 +148,8 @@ def main() -> int:
     arguments = parser.parse_args()
     if unknown := sorted(set(arguments.targets) - known.keys()):
         parser.error(f"there is no target {unknown[0]}; the targets are {', '.join(known)}")
+    if arguments.minutes <= 0:
+        parser.error("--minutes must be above 0")
     if arguments.input is None:
         return asyncio.run(fuzz(arguments.targets or list(known), minutes=arguments.minutes, jobs=arguments.jobs))
     if len(arguments.targets) != 1:

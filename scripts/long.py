@@ -126,7 +126,8 @@ def main() -> int:
     """Read the command line, run the parts that it names, and return the exit code of the program."""
     parser = argparse.ArgumentParser(prog="make long ARGS='…'", description=__doc__)
     parser.add_argument("parts", nargs="*", metavar="PART", help=f"{', '.join(PARTS)}; by default all of them")
-    parser.add_argument("--share", type=float, default=1.0, help="of the seeds, the soak and the fuzzing (default: 1)")
+    share_help = "the share of the seeds, the soak and the fuzzing to run; the other parts run in full (default: 1)"
+    parser.add_argument("--share", type=float, default=1.0, help=share_help)
     parser.add_argument("--document", type=Path, metavar="FILE", help="replace the sections of docs/reliability.md")
     arguments = parser.parse_args()
     if unknown := [part for part in arguments.parts if part not in PARTS]:

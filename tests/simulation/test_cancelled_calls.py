@@ -33,7 +33,7 @@ def test_a_call_that_is_cancelled_leaves_nothing(case: Case) -> None:
 @pytest.mark.timeout(3_600)
 @pytest.mark.parametrize("case", CASES, ids=str)
 def test_a_call_that_is_cancelled_at_any_moment_leaves_nothing(case: Case, record_property: RecordProperty) -> None:
-    """All moments of the call are tried, of some seeds."""
+    """All moments of the call are tried; `SIMULATION_SEEDS` runs more seeds than one."""
     moments = [case.cancel(seed=seed, most=None) for seed in seeds(1)]
     assert all(moments)
     record_property("cancellations", sum(moments))

@@ -1,4 +1,4 @@
-"""Cancels a call at each moment at which it waits."""
+"""Cancels a call after delays that grow, so that many of its moments are tried."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ async def cancel_at_every_step(
 ) -> None:
     """Start `call` and cancel it, each time a little later, until it ends before that; await `then` after each time.
 
-    The delay grows by one turn of the event loop at first, then by fractions of a millisecond, while an answer is on its
-    way.
+    The delay grows by one turn of the event loop at first, then by a share of itself, up to 20 ms. A longer call is not
+    tried at its later moments.
 
     Raises:
         AssertionError: the call swallowed its cancellation.
