@@ -18,8 +18,8 @@ def as_port(adapter: object, port: type[_Port]) -> _Port | None:
 
 
 def missing_methods(adapter: object, port: type[object]) -> list[str]:
-    """Return the names of the methods of a port that an adapter does not have."""
-    return [name for name in methods(port) if not hasattr(adapter, name)]
+    """Return the names of the methods of a port that an adapter does not have, or has set to None."""
+    return [name for name in methods(port) if not callable(getattr(adapter, name, None))]
 
 
 def methods(port: type[object]) -> Sequence[str]:
