@@ -49,6 +49,8 @@ def decode_extension(code: int, data: memoryview) -> str:
                 return str(Decimal(text.decode()))
         if code in _PATHS:
             return str(data, "utf-8")
+    except UnicodeDecodeError:
+        raise ExtensionError(f"extension {code}: not UTF-8") from None  # the error would quote a byte
     except (ValueError, ArithmeticError) as error:
         raise ExtensionError(f"extension {code}: {error}") from error
     raise ExtensionError(f"extension {code} is never decoded")

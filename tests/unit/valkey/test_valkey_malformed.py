@@ -25,6 +25,7 @@ MALFORMED = {
     "integer": b"\x05",
     "list": b"\x91\x01",
     "nil": b"\xc0",
+    "extension that is not UTF-8": b"\x81\xa1a\x81\xa1b\xc7\x02\x04\xff\xfe",
     "reserved byte": b"\x81\xa1a\xc1",
     "map as key": b"\x81\x81\xa1a\x01\x80",
     "list as key": b"\x81\x91\x01\x80",
