@@ -109,14 +109,14 @@ def _version(path: str) -> str:
 
 
 def free_port() -> int:
-    """Return a loopback port that was free a moment ago, and that Linux gives to no outgoing connection.
+    """Return a loopback port that was free a moment ago, and that Linux by default gives to no outgoing connection.
 
     Raises:
-        OSError: no free port was found.
+        OSError: no free port was found, or a socket cannot be opened.
     """
     for _ in range(_PORT_ATTEMPTS):
         port = secrets.choice(_PORTS)
-        with suppress(OSError), socket.socket() as probe:
+        with socket.socket() as probe, suppress(OSError):
             probe.bind((LOOPBACK, port))
             return port
     raise OSError(errno.EADDRINUSE, f"no free port in {_PORT_ATTEMPTS} attempts from {_PORTS[0]} to {_PORTS[-1]}")

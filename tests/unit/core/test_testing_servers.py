@@ -118,8 +118,9 @@ def test_a_missing_program_is_one_clear_line(tmp_path: Path) -> None:
 
 def test_a_free_port_is_none_that_is_taken_and_none_of_an_outgoing_connection(monkeypatch: pytest.MonkeyPatch) -> None:
     """A connection of another process cannot take it before the server starts, or while it restarts."""
-    first_outgoing, _ = Path("/proc/sys/net/ipv4/ip_local_port_range").read_text().split()
-    assert free_port() < int(first_outgoing)
+    assert free_port() in range(
+        1_024, 32_768
+    )  # Linux gives outgoing connections the next ports, unless it is told to use others
     with socket.create_server((servers.LOOPBACK, free_port())) as taken:
         port, free = taken.getsockname()[1], free_port()
         choices = iter([port, port, free])
