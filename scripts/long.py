@@ -134,14 +134,14 @@ def main() -> int:
         parser.error(f"there is no part {unknown[0]}; the parts are {', '.join(PARTS)}")
     parts, document = arguments.parts or PARTS, arguments.document
     text = document.read_text("utf-8") if document else ""
-    sections = {part: f"long {part}" for part in parts if part != "soak"}  # it writes its own
+    sections = {part: "soak" if part == "soak" else f"long {part}" for part in parts}
     if document and (missing := [name for name in sections.values() if not has_section(text, name)]):
         parser.error(f"{document} has no section for {', '.join(missing)}")
     outcomes: list[Outcome] = []
     for part in parts:
         of_part = [outcome_of(run) for run in runs_of(part, arguments.share, document)]
         outcomes += of_part
-        if document and part in sections:
+        if document and part != "soak":  # it writes its own
             measured = markdown(part, arguments.share, of_part)
             document.write_text(replace_section(document.read_text("utf-8"), sections[part], measured), "utf-8")
     print(f"\n{'part':24}{'minutes':>9}  result")
