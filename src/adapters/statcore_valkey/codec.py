@@ -86,7 +86,10 @@ def has_sound_keys(payload: bytes, /) -> bool:
 
 
 def has_sound_names(metric: msgspec.Raw, /) -> bool:
-    """Return whether the keys of a metric are text or numbers; True as well if it is not a map, or a key is not UTF-8."""
+    """Return whether the keys of a metric are text or numbers.
+
+    True as well if it is not a map, or a key is not UTF-8: this is found when the metric is read.
+    """
     if bytes(metric)[0] in _MAPS:
         try:
             decode_names(metric)

@@ -161,8 +161,9 @@ _last_read: list[tuple[StoredEntry | None, dict[str, Any]]] = [(None, {})]
 def read_metrics(payload: bytes, /, *, key: str) -> StoredEntry:
     """Check a map of metrics and return it as an entry.
 
-    Truncated, trailing and overlong bytes, another shape and forbidden extensions are found here; a fault inside one
-    metric is found when that metric is read.
+    Truncated, trailing and overlong bytes, another shape, names of fields that are neither text nor numbers, and forbidden
+    or broken extensions are found here, and refuse the whole entry. Another fault inside one metric is found when that
+    metric is read.
 
     Raises:
         MalformedEntryError: the payload is not a map of metrics.
