@@ -212,8 +212,8 @@ async def first_answers(
 
     Args:
         calls: the calls that begin at once.
-        later: groups of further calls; each begins if none before it has succeeded, as they take long or have failed. None
-            begins once all have failed in a way that no retry would change, such as a refused user.
+        later: groups of further calls. A group begins when all calls before it have failed, or when `_LONG_S` have passed
+            without a success. No group begins once all have failed for good, such as by a refused user.
 
     Raises:
         StatcoreError: every call failed; a refused user is more telling than a server that cannot be reached.
