@@ -372,6 +372,32 @@ def test_servers_that_are_gone_for_good_are_forgotten(
     assert fail_overs == len(discovery._unsynced)
 
 
+def test_a_server_that_fails_once_it_is_gone_is_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A second exchange with it fails after the change of the map; the next change leaves nothing of it."""
+    monkeypatch.setattr(fan_out, "_LOOK_S", ENOUGH_S)
+    servers = Servers(owners=TWO, values=VALUES, faults={FIRST: "down"})
+    keys = keys_of(TWO, FIRST)
+
+    async def gone() -> list[bool]:
+        keyspace = servers.keyspace(TWO)
+        reading = asyncio.create_task(read(keyspace, keys))
+        await asyncio.sleep(0.001)
+        servers.faults[FIRST] = "hung"
+        await asyncio.sleep(SOON_S)
+        servers.owners = halves(THIRD, SECOND)
+        await keyspace.discovery.refresh()
+        servers.faults[FIRST] = "down"
+        servers.harmed.set()
+        assert [VALUES[key] for key in keys] == await reading
+        was_failing = FIRST in keyspace.failing
+        servers.owners = halves(ELSEWHERE, SECOND)
+        await keyspace.discovery.refresh()
+        await asyncio.sleep(SOON_S)
+        return [was_failing, FIRST in keyspace.failing]
+
+    assert [True, False] == run_instantly(gone())
+
+
 async def test_all_servers_down_is_an_error_of_the_call() -> None:
     """A refused user says more than a server that cannot be reached."""
     servers = Servers(owners=TWO, faults={FIRST: "down", SECOND: "denied"})
