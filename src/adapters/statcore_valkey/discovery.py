@@ -32,6 +32,8 @@ _SETTLE_S: Final = 0.05
 """How long after the first answer other servers are waited for; a stopped server never answers."""
 _LONG_S: Final = 0.3
 """How long servers are waited for until others are asked as well; a stopped server never answers."""
+_MOST_GONE: Final = 1_000
+"""How many replicas that have left the map are remembered; few clusters have more servers."""
 
 _Found = TypeVar("_Found")
 
@@ -63,7 +65,10 @@ class Discovery:
     _unsynced: dict[Address, float] = attrs.field(factory=dict[Address, float], init=False)
     """Until when a missing key says nothing, on the clock of the event loop, by the primary that took over."""
     _followed: dict[Address, Address] = attrs.field(factory=dict[Address, Address], init=False)
-    """The primary of each server that was last known as a replica; a map leaves out replicas that are down or empty."""
+    """The primary of each server that was last known as a replica; a map leaves out replicas that are down or empty.
+
+    Those that left first come first.
+    """
 
     async def current(self) -> SlotMap:
         """Return the map, and find it first if it is not known.
@@ -136,7 +141,7 @@ class Discovery:
     def _change(self, found: SlotMap) -> None:
         before, self.map = self.map, found
         if before is not None:
-            self._remember(before, found)
+            self._remember(before)
             for giver, taker in moves(before, found):  # what a giver may lack, the taker may lack as well
                 self._unsynced[taker] = max(map(self._unsynced_until_s, (giver, taker)))
             until_s = asyncio.get_running_loop().time() + UNSYNCED_S
@@ -145,14 +150,10 @@ class Discovery:
         self._following.add(task)
         task.add_done_callback(self._following.discard)
 
-    def _remember(self, before: SlotMap, found: SlotMap) -> None:
-        """Learn the roles in the map before; forget what is over, as servers of other addresses may come without end."""
-        primaries, around = {shard.primary for shard in before.shards}, before.addresses | found.addresses
-        self._followed = {
-            replica: primary
-            for replica, primary in (self._followed | before.followed).items()
-            if replica not in primaries and primary in around
-        }
+    def _remember(self, before: SlotMap) -> None:
+        """Learn the roles in the map before; forget what is long over, as new addresses may come without end."""
+        gone = [(replica, primary) for replica, primary in self._followed.items() if replica not in before.addresses]
+        self._followed = dict(gone[-_MOST_GONE:]) | before.followed
         now_s = asyncio.get_running_loop().time()
         self._unsynced = {primary: until_s for primary, until_s in self._unsynced.items() if until_s > now_s}
 
@@ -211,8 +212,8 @@ async def first_answers(
 
     Args:
         calls: the calls that begin at once.
-        later: groups of further calls; each begins if none before it has succeeded, as they take long or have failed. None
-            begins once all have failed in a way that no retry would change, such as a refused user.
+        later: groups of further calls. A group begins when all calls before it have failed, or when `_LONG_S` have passed
+            without a success. No group begins once all have failed for good, such as by a refused user.
 
     Raises:
         StatcoreError: every call failed; a refused user is more telling than a server that cannot be reached.

@@ -242,10 +242,11 @@ class Keyspace:
         await repeated(attempt, deadline)
 
     async def keep(self, slots: SlotMap, /) -> None:
-        """Close the nodes of servers that are not in a map."""
+        """Close the nodes of servers that are not in a map, and forget that these fail."""
         gone = [key for key in self._nodes if key[0] not in slots.addresses]
+        for address in self.failing.keys() - slots.addresses:
+            del self.failing[address]
         for key in gone:
-            self.failing.pop(key[0], None)
             if (node := self._nodes.pop(key, None)) is not None:
                 await node.aclose()
 

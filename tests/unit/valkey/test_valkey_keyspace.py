@@ -303,6 +303,11 @@ async def test_slots_that_move_on_after_a_fail_over_take_missing_keys_along() ->
     [
         # the map left out a replica that was down; it has taken over, and one node still knows a slot of the old primary
         [halves(FIRST, SECOND, THIRD), TWO, SlotMap(((0, 9, Shard(FIRST)), (10, HALF - 1, Shard(THIRD)), UPPER))],
+        # the same, and the old primary has had other replicas since
+        [
+            *(halves(FIRST, SECOND, Address("node", port)) for port in (THIRD.port, 10, 11, 12)),
+            SlotMap(((0, 9, Shard(FIRST)), (10, HALF - 1, Shard(THIRD)), UPPER)),
+        ],
         # a server that no map named has taken over, and most slots have moved on already
         [TWO, SlotMap(((0, 9, Shard(THIRD)), (10, SLOTS - 1, Shard(SECOND))))],
         # the old primary has become a replica of its replica's neighbour, and then its successor
@@ -339,14 +344,58 @@ def test_slots_that_come_back_long_after_a_fail_over_are_a_move() -> None:
     assert [[False, False, True], [True, False, True], [False] * 3, [False] * 3] == seen
 
 
-async def test_servers_that_are_gone_for_good_are_forgotten() -> None:
-    """Each new server has another address, as in containers; what is kept for each of them is little, but not for ever."""
-    servers = Servers(owners=TWO)
-    discovery = servers.keyspace(None).discovery
-    for port in range(10, 20):
-        servers.owners = halves(Address("node", port), SECOND, Address("node", port + 1))
-        assert None is await discovery.refresh()
-    assert {Address("node", 19), Address("node", 18)} >= discovery._followed.keys()
+@pytest.mark.parametrize(
+    ("ports", "replicas", "fail_overs"),
+    [
+        ([(1, 10 + turn) for turn in range(10)], [16, 17, 18], 0),  # the replica alone is another
+        ([(10 + turn, 11 + turn) for turn in range(10)], [19], 1),  # the replica takes over, and there is another
+        ([(10 + turn, 30 + turn) for turn in range(10)], [36, 37, 38], 1),  # both are others
+    ],
+)
+def test_servers_that_are_gone_for_good_are_forgotten(
+    monkeypatch: pytest.MonkeyPatch, ports: list[tuple[int, int]], replicas: list[int], fail_overs: int
+) -> None:
+    """Each new server has another address, as in containers; only the last replicas and fail-overs are remembered."""
+    monkeypatch.setattr(discovery_module, "_MOST_GONE", 2)
+
+    async def change() -> Discovery:
+        servers = Servers(owners=TWO)
+        discovery = servers.keyspace(None).discovery
+        for primary, replica in ports:
+            servers.owners = halves(Address("node", primary), SECOND, Address("node", replica))
+            assert None is await discovery.refresh()
+            await asyncio.sleep(discovery_module.UNSYNCED_S)
+        return discovery
+
+    discovery = run_instantly(change())
+    assert replicas == [address.port for address in discovery._followed]
+    assert fail_overs == len(discovery._unsynced)
+
+
+def test_a_server_that_fails_once_it_is_gone_is_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A second exchange with it fails after the change of the map; the next change leaves nothing of it."""
+    monkeypatch.setattr(fan_out, "_LOOK_S", ENOUGH_S)
+    servers = Servers(owners=TWO, values=VALUES, faults={FIRST: "down"})
+    keys = keys_of(TWO, FIRST)
+
+    async def gone() -> list[bool]:
+        keyspace = servers.keyspace(TWO)
+        reading = asyncio.create_task(read(keyspace, keys))
+        await asyncio.sleep(0.001)
+        servers.faults[FIRST] = "hung"
+        await asyncio.sleep(SOON_S)
+        servers.owners = halves(THIRD, SECOND)
+        await keyspace.discovery.refresh()
+        servers.faults[FIRST] = "down"
+        servers.harmed.set()
+        assert [VALUES[key] for key in keys] == await reading
+        was_failing = FIRST in keyspace.failing
+        servers.owners = halves(ELSEWHERE, SECOND)
+        await keyspace.discovery.refresh()
+        await asyncio.sleep(SOON_S)
+        return [was_failing, FIRST in keyspace.failing]
+
+    assert [True, False] == run_instantly(gone())
 
 
 async def test_all_servers_down_is_an_error_of_the_call() -> None:
