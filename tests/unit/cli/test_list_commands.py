@@ -202,6 +202,24 @@ def test_top_has_a_row_for_each_kernel(statcore: Invoke) -> None:
     assert [ID_4, ID_2, "-"] == second.split()[:3]
 
 
+def test_top_says_what_is_wrong_with_statistics(statcore: Invoke, fake: Any) -> None:
+    """People read it on standard error, and programs in the document; the exit code is 0."""
+    fake.ANSWER["entries"][ID_1]["mem"] = {"capacity": "5"}
+    fake.ANSWER["problems"] = {ID_1: "stale", ID_2: "unavailable"}
+
+    result, as_json = statcore("top", "--once"), statcore("top", "--once", "--format", "json")
+
+    assert (0, f"statcore: stale: as it is ({ID_1})\nstatcore: unavailable: as it is ({ID_2})\n") == (
+        result.exit_code,
+        result.stderr,
+    )
+    assert [ID_3, ID_1, "50", "%", "-", "2.0", "kB"] == result.stdout.splitlines()[1].split()[:7]
+    assert (0, "") == (as_json.exit_code, as_json.stderr)
+    document = json.loads(as_json.stdout)
+    assert {ID_1: "stale", ID_2: "unavailable"} == {id_: found["kind"] for id_, found in document["problems"].items()}
+    assert {"sessions", "kernels", "ages_s", "problems", "utilization", "failures"} == document.keys()
+
+
 def test_a_narrow_terminal_names_what_it_leaves_out(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
