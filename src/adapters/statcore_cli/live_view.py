@@ -12,7 +12,6 @@ import click
 from rich import box
 from rich.cells import cell_len
 from rich.console import Console, ConsoleOptions, Group, RenderableType, RenderResult
-from rich.filesize import decimal
 from rich.measure import Measurement
 from rich.table import Table
 from rich.text import Text
@@ -26,7 +25,7 @@ from statcore.services.figures import FigureSource
 from statcore.statistics.repository import StatisticsRepository
 from statcore.statistics.utilization import UtilizationSource
 from statcore_cli.entries import Entries
-from statcore_cli.output import fits, write_json, write_table
+from statcore_cli.output import fits, percent_cell, size_cell, write_json, write_table
 from statcore_cli.standard_output import printable
 
 _COURSE: Final = "cpu over time"
@@ -117,8 +116,8 @@ class LiveState:
             yield [
                 title,
                 kernel_id,
-                _UNKNOWN if cpu_pct is None else f"{cpu_pct:.6g} %",
-                *(_UNKNOWN if size_bytes is None else decimal(int(size_bytes)) for size_bytes in amounts),
+                _UNKNOWN if cpu_pct is None else percent_cell(cpu_pct),
+                *(_UNKNOWN if size_bytes is None else size_cell(size_bytes) for size_bytes in amounts),
                 sparkline(cpu_values.get(kernel_id, ())),
             ]
 

@@ -46,7 +46,7 @@ def test_a_very_narrow_terminal_leaves_out_columns() -> None:
     """The numbers that remain are whole."""
     text = screen_text(state_of([4.0, 8.0]), width=45)
 
-    assert ["100.12 %", "999.5 MB"] == [number for number in ("100.12 %", "999.5 MB", "received/s") if number in text]
+    assert ["100.1 %", "999.5 MB"] == [number for number in ("100.1 %", "999.5 MB", "received/s") if number in text]
     assert "…" not in text
     assert 45 >= max(map(len, text.splitlines()))
 
@@ -57,7 +57,7 @@ def test_a_narrow_terminal_shows_the_newest_values(width: int) -> None:
     text = screen_text(state_of([0.0] * 100 + [4.0, 8.0]), width=width)
 
     assert "▁▁▅█" in text
-    assert "100.12 %" in text
+    assert "100.1 %" in text
     assert "999.5 MB" in text
     assert "…" not in text
     assert width >= max(map(len, text.splitlines()))
@@ -148,7 +148,7 @@ def assert_all_columns(text: str) -> None:
     (header,) = [row for row in rows if "kernel" in row and "memory" in row]
     (shown,) = [row for row in rows if KERNEL[:8] in row and "999.5 MB" in row]
     assert ["load", "kernel", "cpu", "memory", "received/s", "written", "cpu", "over", "time"] == header.split()
-    assert ["busy", "50%", KERNEL[:8], "100.12", "%", "999.5", "MB", "-", "-", "█"] == shown.split()
+    assert ["busy", "50%", KERNEL[:8], "100.1", "%", "999.5", "MB", "-", "-", "█"] == shown.split()
     assert 80 >= max(map(cell_len, rows))
 
 
