@@ -12,23 +12,30 @@ import click
 from rich import box
 from rich.cells import cell_len
 from rich.console import Console, ConsoleOptions, Group, RenderableType, RenderResult
-from rich.filesize import decimal
 from rich.measure import Measurement
 from rich.table import Table
 from rich.text import Text
 
 from statcore.errors import StatcoreError
-from statcore.model.numbers import finite_number
 from statcore.model.results import MatrixResult, Series
+from statcore.model.statistics import Problem, ProblemKind
 from statcore.model.time import QueryTimeRange
 from statcore.queriers.container import ContainerMetricQuerier
+from statcore.services.figures import FigureSource
 from statcore.statistics.repository import StatisticsRepository
 from statcore.statistics.utilization import UtilizationSource
 from statcore_cli.entries import Entries
-from statcore_cli.output import fits, write_json, write_table
+from statcore_cli.output import fits, percent_cell, size_cell, write_json, write_table
 from statcore_cli.standard_output import printable
 
 _COURSE: Final = "cpu over time"
+_SOURCES: Final = (
+    FigureSource("cpu_util", "pct"),
+    FigureSource("mem", "current"),
+    FigureSource("net_rx", "current"),
+    FigureSource("io_write", "current"),
+)
+"""The numbers of a row, in order: a percentage, and amounts of bytes."""
 _COLUMNS: Final = ("kernel", "cpu", "memory", "received/s", "written", _COURSE)
 _BARS: Final = "▁▂▃▄▅▆▇█"
 _SPARKS: Final = 30
@@ -36,7 +43,7 @@ _UNKNOWN: Final = "-"
 _TEXT_COLUMNS: Final = 2
 _DROPPABLE: Final = ("written", "received/s", "session", _COURSE)
 """The headers that a narrow terminal leaves out, the least important first."""
-_LONGEST_TITLE: Final = 12
+_WIDEST_CELL: Final = 12
 
 
 @attrs.frozen(kw_only=True)
@@ -105,16 +112,34 @@ class LiveState:
         """Yield the row of each kernel."""
         cpu_values = {series.labels.get("kernel_id"): series.values for series in self.utilization["cpu_util"].series}
         for kernel_id, title in self.titles.items():
-            metrics = self.live.metrics[kernel_id] or {}
+            (cpu_pct, *amounts), _ = self._numbers(kernel_id)
             yield [
                 title,
                 kernel_id,
-                _field(metrics, "cpu_util", "pct", "{} %"),
-                _bytes(metrics, "mem"),
-                _bytes(metrics, "net_rx"),
-                _bytes(metrics, "io_write"),
+                _UNKNOWN if cpu_pct is None else percent_cell(cpu_pct),
+                *(_UNKNOWN if size_bytes is None else size_cell(size_bytes) for size_bytes in amounts),
                 sparkline(cpu_values.get(kernel_id, ())),
             ]
+
+    def problem_lines(self) -> list[str]:
+        """Return what is wrong with the live statistics, in a line for each kind of problem."""
+        by_kind: dict[ProblemKind, dict[str, str]] = {}
+        for kernel_id in self.titles:
+            for problem in self._problems(kernel_id):
+                by_kind.setdefault(problem.kind, {}).setdefault(kernel_id, problem.message)
+        return [_summary(kind, messages) for kind, messages in by_kind.items()]
+
+    def _numbers(self, kernel_id: str) -> tuple[list[float | None], list[str]]:
+        """Return the numbers of a row, and what is wrong with those that cannot be read."""
+        metrics = self.live.metrics[kernel_id] or {}
+        faults: list[str] = []
+        return [source.number(metrics, faults) for source in _SOURCES], faults
+
+    def _problems(self, kernel_id: str) -> list[Problem]:
+        known = self.live.problems.get(kernel_id)
+        _, faults = self._numbers(kernel_id)
+        malformed = [Problem(ProblemKind.MALFORMED, message=fault) for fault in faults]
+        return malformed if known is None else [known, *malformed]
 
     def document(self) -> dict[str, Any]:
         """Return the JSON document."""
@@ -131,32 +156,41 @@ class LiveState:
             write_json(self.document())
             return
         write_table(self.columns, self.rows(), droppable=_DROPPABLE)
-        for failure in self.failures:
-            click.echo(f"statcore: {printable(failure)}", err=True)
+        for line in (*self.problem_lines(), *self.failures):
+            click.echo(f"statcore: {printable(line)}", err=True)
 
     def screen(self, console: Console, *, heading: str) -> RenderableType:
-        """Return the table that a terminal shows, with a heading above it."""
+        """Return the table that a terminal shows, below a heading and what is wrong; the rows of a problem are red."""
         tables = (self._table(dropped=_DROPPABLE[:count]) for count in range(len(_DROPPABLE)))
         table = next((table for table in tables if fits(table, console)), None) or self._table(dropped=_DROPPABLE)
-        return Group(Text(heading), table, *(Text(printable(failure), style="red") for failure in self.failures))
+        problems = [Text(printable(line), style="red", no_wrap=True, overflow="ellipsis") for line in self.problem_lines()]
+        failures = [Text(printable(failure), style="red") for failure in self.failures]
+        return Group(Text(heading), *problems, *failures, table)
 
     def _table(self, *, dropped: Sequence[str]) -> Table:
         table = Table(box=box.SIMPLE_HEAD, pad_edge=False, collapse_padding=True)
         kept = [column not in dropped for column in self.columns]
         rows = [
-            list(compress(map(printable, [title[:_LONGEST_TITLE], kernel_id[:8], *numbers]), kept))
+            list(compress(map(printable, [title, kernel_id[:8], *numbers]), kept))
             for title, kernel_id, *numbers in self.rows()
         ]
         for position, column in enumerate(compress(self.columns, kept)):
             if column == _COURSE:
                 table.add_column(column, min_width=cell_len(column))  # shrinks to its header on a narrow terminal
                 continue
-            widest = max(cell_len(cell) for cell in [column, *(row[position] for row in rows)])
+            width = min(max(cell_len(cell) for cell in [column, *(row[position] for row in rows)]), _WIDEST_CELL)
             is_text = column in self.columns[:_TEXT_COLUMNS]
-            table.add_column(column, justify="left" if is_text else "right", no_wrap=True, min_width=widest)
-        for row in rows:
+            table.add_column(
+                column,
+                justify="left" if is_text else "right",
+                overflow="crop" if is_text else "ellipsis",
+                no_wrap=True,
+                width=width,
+            )
+        for kernel_id, row in zip(self.titles, rows, strict=True):
             *cells, bars = row if kept[-1] else [*row, ""]
-            table.add_row(*map(Text, cells), *([_Tail(bars)] if kept[-1] else []))
+            style = "red" if self._problems(kernel_id) else None
+            table.add_row(*map(Text, cells), *([_Tail(bars)] if kept[-1] else []), style=style)
         return table
 
 
@@ -185,10 +219,8 @@ class _Tail:
         return Measurement(1, max(len(self.text), 1))
 
 
-def _field(metrics: Mapping[str, Any], metric: str, field: str, template: str) -> str:
-    return template.format(metrics[metric][field]) if metric in metrics else _UNKNOWN
-
-
-def _bytes(metrics: Mapping[str, Any], metric: str) -> str:
-    number = finite_number(metrics[metric]["current"]) if metric in metrics else None
-    return _UNKNOWN if number is None else decimal(int(number))
+def _summary(kind: ProblemKind, messages: Mapping[str, str]) -> str:
+    """Return one line about the kernels that have a kind of problem, with the message of the first one."""
+    ids = ", ".join(messages)
+    which = ids if len(messages) == 1 else f"the first of {len(messages)}: {ids}"
+    return f"{kind}: {next(iter(messages.values()))} ({which})"

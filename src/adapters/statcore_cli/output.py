@@ -43,6 +43,8 @@ _AXES_WIDTH: Final = 24
 """Columns that the axes and their labels take."""
 _MAX_GAP_STEPS: Final = 1.5
 """How many steps two samples may be apart to be joined by a line."""
+_LEAST_WITH_EXPONENT: Final = 1e21
+"""The smallest size or percentage that is written with an exponent."""
 _MAX_DOCUMENT_LEVELS: Final = 2 * MAX_LEVELS
 """How deeply a document may be nested: an entry may have `MAX_LEVELS` levels, and the document has a few around it."""
 
@@ -157,6 +159,18 @@ def _table(columns: Row, rows: Sequence[Row], *, dropped: Row, widest_text: int 
     for row in rows:
         table.add_row(*map(Text, row))
     return table
+
+
+def percent_cell(value_pct: float) -> str:
+    """Return a percentage for people."""
+    return f"{value_pct:.1f} %" if abs(value_pct) < _LEAST_WITH_EXPONENT else f"{value_pct:.3g} %"
+
+
+def size_cell(size_bytes: float) -> str:
+    """Return an amount of bytes for people."""
+    from rich.filesize import decimal  # noqa: PLC0415
+
+    return decimal(int(size_bytes)) if abs(size_bytes) < _LEAST_WITH_EXPONENT else f"{size_bytes:.3g} B"
 
 
 def write_csv(columns: Row, rows: Iterable[Row]) -> None:

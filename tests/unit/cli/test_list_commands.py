@@ -198,8 +198,35 @@ def test_top_has_a_row_for_each_kernel(statcore: Invoke) -> None:
     header, first, second = result.stdout.splitlines()
     assert (0, "") == (result.exit_code, result.stderr)
     assert header.startswith("SESSION")
-    assert [ID_3, ID_1, "50", "%", "1.5", "MB", "2.0", "kB", "-"] == first.split()[:9]
+    assert [ID_3, ID_1, "50.0", "%", "1.5", "MB", "2.0", "kB", "-"] == first.split()[:9]
     assert [ID_4, ID_2, "-"] == second.split()[:3]
+
+
+def test_a_number_without_sense_is_short(statcore: Invoke, fake: Any) -> None:
+    """It costs the other rows of a terminal no column."""
+    fake.ANSWER["entries"] = {ID_1: {"cpu_util": {"current": "1", "pct": "1e300"}, "mem": {"current": "-1e300"}}}
+
+    cells = [part.strip() for part in statcore("kernels").stdout.splitlines()[1].split("  ") if part]
+
+    assert [ID_1, "1e+300 %", "-1e+300 B"] == cells[:3]
+
+
+def test_top_says_what_is_wrong_with_statistics(statcore: Invoke, fake: Any) -> None:
+    """People read it on standard error, and programs in the document; the exit code is 0."""
+    fake.ANSWER["entries"][ID_1]["mem"] = {"capacity": "5"}
+    fake.ANSWER["problems"] = {ID_1: "stale", ID_2: "unavailable"}
+
+    result, as_json = statcore("top", "--once"), statcore("top", "--once", "--format", "json")
+
+    assert (0, f"statcore: stale: as it is ({ID_1})\nstatcore: unavailable: as it is ({ID_2})\n") == (
+        result.exit_code,
+        result.stderr,
+    )
+    assert [ID_3, ID_1, "50.0", "%", "-", "2.0", "kB"] == result.stdout.splitlines()[1].split()[:7]
+    assert (0, "") == (as_json.exit_code, as_json.stderr)
+    document = json.loads(as_json.stdout)
+    assert {ID_1: "stale", ID_2: "unavailable"} == {id_: found["kind"] for id_, found in document["problems"].items()}
+    assert {"sessions", "kernels", "ages_s", "problems", "utilization", "failures"} == document.keys()
 
 
 def test_a_narrow_terminal_names_what_it_leaves_out(

@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any, Final
 
 import attrs
 import click
-from rich.filesize import decimal
 
 from statcore.queriers.container import OWNER_LABELS
 from statcore.runtime import Runtime
@@ -29,7 +28,7 @@ from statcore.services.listing import (
 from statcore_cli.command_context import CommandContext
 from statcore_cli.command_line import completing, format_option, setting_options
 from statcore_cli.event_loop import run, run_until_stopped
-from statcore_cli.output import screen_table, write, write_json, write_table
+from statcore_cli.output import percent_cell, screen_table, size_cell, write, write_json, write_table
 from statcore_cli.standard_output import printable
 from statcore_cli.watching import INTERVAL_S, watch
 
@@ -221,10 +220,10 @@ def _cell(name: str, value: float | str | None) -> str:
     if name == _KERNELS:
         return f"{value:.0f}"
     if name.endswith("_pct"):
-        return f"{value:.1f} %"
+        return percent_cell(value)
     if name.endswith("_s") and "bytes" not in name:
         return _duration(value)
-    return decimal(int(value))
+    return size_cell(value)
 
 
 def _duration(seconds: float) -> str:

@@ -51,6 +51,9 @@ def command(ctx: click.Context, /, *, once: bool, output_format: str, **_: objec
     What exists and the CPU use of the last 15 minutes come from the metric backend, and the current figures from the store.
     While one of them does not answer, the last state stays. Ctrl-C ends it.
 
+    Rows whose figures have a problem are red, and each kind of problem has a line above the table. With --once, and in a
+    pipe, these lines are on standard error, with exit code 0.
+
     JSON is {"sessions": {ID: session}, "kernels": {ID: statistics}, "ages_s": {ID: seconds}, "problems": {ID: problem},
     "utilization": {metric: [{"labels", "timestamps", "values"}]}, "failures": [message, ...]}.
     """
