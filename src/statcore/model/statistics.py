@@ -10,13 +10,15 @@ from typing import Any, Final, Literal, Protocol, Self, TypeAlias, TypeGuard, ca
 import attrs
 
 from statcore.errors import InputError, MalformedEntryError, StatcoreError
-from statcore.model.numbers import format_sample_value
+from statcore.model.numbers import finite_number, format_sample_value
 from statcore.model.text import describe
 
 Entry: TypeAlias = Mapping[str, Any]
 """Metrics of one object by name; reading a metric may decode it, and raise `MalformedEntryError`."""
 UNBOUNDED_METRICS: Final = frozenset({"cpu_used", "io_read", "io_write", "net_rx", "net_tx"})
 """Metrics without a bound. Agents store their first sample as the capacity, so their capacity and `pct` mean nothing."""
+METRICS_OF_EVERY_KERNEL: Final = UNBOUNDED_METRICS | {"cpu_util", "mem"}
+"""Metrics that each kernel has, whatever its accelerators; one that a kernel lacks could not be read there."""
 UNBOUNDED: Final = "9223372036854775807"
 """The capacity of a metric without a bound in entries from a metric backend, in place of None; its `pct` means nothing."""
 STATS: Final = ("min", "max", "sum", "avg", "diff", "rate")
@@ -127,6 +129,14 @@ def hidden_fields(metric: str, capacity: object) -> tuple[str, ...]:
     """
     bounded = has_bound(metric) and capacity != UNBOUNDED
     return (() if bounded else _BOUND_FIELDS) + (_COUNTER_FIELDS if metric == "cpu_util" else ())
+
+
+def shown_pct(metric: str, fields: Mapping[str, Any]) -> object:
+    """Return the `pct` of a stored metric; None if it is hidden, or the zero that agents write without a capacity."""
+    capacity, pct = fields.get("capacity"), fields.get("pct")
+    if "pct" in hidden_fields(metric, capacity):
+        return None
+    return pct if finite_number(capacity) or finite_number(pct) != 0 else None
 
 
 def shown_value(metric: str, value: object) -> object:

@@ -9,7 +9,7 @@ import attrs
 
 from statcore.errors import MalformedEntryError, StatcoreError
 from statcore.model.numbers import finite_number
-from statcore.model.statistics import Entry, hidden_fields
+from statcore.model.statistics import Entry, shown_pct
 
 _CPU: Final = "cpu_util"
 
@@ -140,7 +140,7 @@ def _number(entry: Entry, metric: str, field: str) -> float | None:
     value: object = entry.get(metric)
     if isinstance(value, Mapping):
         fields = cast("Mapping[str, Any]", value)
-        value = None if field in hidden_fields(metric, fields.get("capacity")) else fields.get(field)
+        value = shown_pct(metric, fields) if field == "pct" else fields.get(field)
     number = finite_number(value)
     if number is None and value is not None:
         raise MalformedEntryError(f"{metric}.{field} is {value!r:.100}, not the text of a finite number", key="")
