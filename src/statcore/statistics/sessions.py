@@ -13,7 +13,16 @@ from statcore.concurrency import give_way
 from statcore.errors import InputError, MalformedEntryError
 from statcore.model.batch import StatisticsBatch
 from statcore.model.numbers import decimal_text, finite_number, percent_text
-from statcore.model.statistics import UNBOUNDED, Entry, MetricValue, Problem, ProblemKind, has_bound, unit_hint
+from statcore.model.statistics import (
+    METRICS_OF_EVERY_KERNEL,
+    UNBOUNDED,
+    Entry,
+    MetricValue,
+    Problem,
+    ProblemKind,
+    has_bound,
+    unit_hint,
+)
 from statcore.model.text import id_text
 from statcore.ports.inventory import InventoryPort, find_records
 from statcore.statistics.repository import StatisticsRepository
@@ -147,13 +156,14 @@ def _joined(problems: Sequence[Problem], *, is_missing: bool) -> Problem:
 
 
 def sum_kernels(entries: Sequence[Entry], *, is_summed: Callable[[str], bool] | None = None) -> tuple[Entry, list[str]]:
-    """Return the sum of the entries of a session's kernels, and a text for each part that is left out of the sum.
+    """Return the sum of the entries of a session's kernels, and a text for each part that the sum lacks.
 
     The entry of a single kernel is returned unchanged. Of several kernels, each metric is summed over the kernels that have
     it: `current`, `capacity` and the `stats` that can be summed are sums, and `pct` is the percentage of the sums. The
     `pct` of `cpu_util` is the sum of the kernels' `pct`, because it is a percentage of one core. The capacity is None if a
     kernel has none, or if the metric has no bound. A metric that is not finite in one kernel, or cannot be read, is left
-    out. The order of the kernels does not matter.
+    out. A metric that every kernel has is too low where one lacks it, and the texts say so. The order of the kernels does
+    not matter.
 
     Args:
         entries: the entries of the kernels.
@@ -163,6 +173,7 @@ def sum_kernels(entries: Sequence[Entry], *, is_summed: Callable[[str], bool] | 
         return entries[0], []
     faults: list[str] = []
     metrics: dict[str, list[Entry]] = {}
+    readable = 0
     for entry in entries:
         try:
             names = list(entry)
@@ -172,12 +183,16 @@ def sum_kernels(entries: Sequence[Entry], *, is_summed: Callable[[str], bool] | 
         for name in names:
             if is_summed is None or is_summed(str(name)):
                 metrics.setdefault(name, []).append(entry)
+        readable += 1
     summed: dict[str, Any] = {}
     for metric, having in metrics.items():
         try:
             summed[metric] = sum_metric(str(metric), [_fields(entry[metric]) for entry in having]).to_map()
         except (InputError, MalformedEntryError) as error:
             faults.append(f"{metric} is left out: {error}")
+            continue
+        if metric in METRICS_OF_EVERY_KERNEL and len(having) < readable:
+            faults.append(f"{metric} is the sum of {len(having)} of {readable} kernels, since the others have none")
     return summed, sorted(faults)
 
 

@@ -87,6 +87,16 @@ def test_an_unreadable_metric_is_left_out_of_the_sum(second: Any, message: str) 
     assert {0: Problem(ProblemKind.INCOMPLETE, message=message)} == batch.problems
 
 
+def test_a_sum_that_lacks_a_kernel_says_so() -> None:
+    """Every kernel has memory; only the kernels with an accelerator have its memory."""
+    batch = session_entry([ONE, TWO], StatisticsBatch([None, SECOND, {"cpu_util": FIRST["cpu_util"]}]))
+    assert batch[0] is not None
+    assert ("3072", "5") == (batch[0]["mem"]["current"], batch[0]["cuda_mem"]["current"])
+    assert "mem is the sum of 1 of 2 kernels, since the others have none" in batch.problems[0].message
+    assert "net_rx is the sum of 1 of 2 kernels" in batch.problems[0].message
+    assert "cuda_mem" not in batch.problems[0].message
+
+
 def test_an_unreadable_kernel_is_left_out_of_the_sum() -> None:
     """It is a problem. A name of a metric that is not text is kept."""
     odd: Any = {5: {"current": "7"}}
