@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import re
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
+from contextvars import ContextVar
 
 import pytest
 
@@ -128,6 +130,17 @@ class CleansUpLate(Client):
         """Leave the connection to `ask`."""
 
 
+class KnowsItsTask(Client):
+    """Keeps the task of a question in the task's own context."""
+
+    task: ContextVar[asyncio.Task[object] | None] = ContextVar("task")
+
+    async def ask(self, question: bytes) -> bytes:
+        """Return the answer to a question."""
+        self.task.set(asyncio.current_task())
+        return await super().ask(question)
+
+
 def setting_of(new_client: Callable[[], Client]) -> Setting:
     """Return the setting of a question of a client, which has asked before."""
 
@@ -152,11 +165,18 @@ def test_a_client_that_cleans_up_passes() -> None:
     assert 5 == cancel_at_moments(setting_of(Client), seed=1)
 
 
+def test_cancelled_calls_do_not_fill_the_memory() -> None:
+    """Nothing is left of the tasks of a run, though they refer to themselves."""
+    gc.collect()
+    cancel_at_moments(setting_of(KnowsItsTask), seed=1)
+    assert [] == [task for task in gc.get_objects() if isinstance(task, asyncio.Task)]
+
+
 @pytest.mark.parametrize(
     ("client", "finding"),
     [
         (ReusesConnections, "question"),
-        (LosesConnections, "left open"),
+        (LosesConnections, "unclosed"),
         (Swallows, "lost its cancellation"),
         (Renames, "lost its cancellation"),
         (LeavesTask, "tasks of the call are left"),

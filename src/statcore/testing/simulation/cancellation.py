@@ -162,6 +162,7 @@ def _run(setting: Setting, seed: int, cuts: Collection[int]) -> _Run:
             except TimeoutError:
                 _expect(not timer.expired(), f"the next call has not ended within {_MOST_S:g} s")
                 raise
+        run.tasks.clear()  # their garbage is collected with that of the simulation
 
     try:
         simulate(scenario, seed=seed)
