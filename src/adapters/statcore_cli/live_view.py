@@ -25,7 +25,7 @@ from statcore.services.figures import FigureSource
 from statcore.statistics.repository import StatisticsRepository
 from statcore.statistics.utilization import UtilizationSource
 from statcore_cli.entries import Entries
-from statcore_cli.output import fits, percent_cell, size_cell, write_json, write_table
+from statcore_cli.output import fits, infos, missing_data, percent_cell, size_cell, write_json, write_table
 from statcore_cli.standard_output import printable
 
 _COURSE: Final = "cpu over time"
@@ -55,7 +55,8 @@ class LiveState:
         title_name: the header of the first column.
         live: their live statistics.
         utilization: their samples over a time range, by metric.
-        failures: the errors of queries for utilization, each once.
+        failures: the errors of queries for utilization, and what a backend says about data that is missing, each once.
+        infos: what else a backend says about its answers, each once.
     """
 
     titles: Mapping[str, str]
@@ -63,6 +64,7 @@ class LiveState:
     live: Entries
     utilization: Mapping[str, MatrixResult]
     failures: Sequence[str]
+    infos: Sequence[str] = ()
 
     @classmethod
     async def read(
@@ -90,17 +92,21 @@ class LiveState:
         answers = await source.read_utilization_batch(queriers, time_range, rate_interval=rate_interval)
         utilization: dict[str, list[Series]] = {metric: [] for metric in metrics}
         failures: dict[str, None] = {}  # a set that keeps the order
+        remarks: dict[str, None] = {}
         for (metric, _), answer in zip(pairs, answers, strict=True):
             if isinstance(answer, StatcoreError):
                 failures[f"{metric}: {answer}"] = None
             else:
                 utilization[metric].extend(answer.series)
+                failures.update((f"{metric}: {note}", None) for note in missing_data(answer))
+                remarks.update((f"{metric}: {info}", None) for info in infos(answer))
         return cls(
             titles=titles,
             title_name=title_name,
             live=Entries.read(ids, batch),
             utilization={metric: MatrixResult(series=tuple(series)) for metric, series in utilization.items()},
             failures=list(failures),
+            infos=list(remarks),
         )
 
     @property
@@ -148,6 +154,7 @@ class LiveState:
             **self.live.document(),
             "utilization": {metric: result.to_json() for metric, result in self.utilization.items()},
             "failures": list(self.failures),
+            "infos": list(self.infos),
         }
 
     def print(self, output_format: str) -> None:
@@ -156,7 +163,7 @@ class LiveState:
             write_json(self.document())
             return
         write_table(self.columns, self.rows(), droppable=_DROPPABLE)
-        for line in (*self.problem_lines(), *self.failures):
+        for line in (*self.problem_lines(), *self.failures, *self.infos):
             click.echo(f"statcore: {printable(line)}", err=True)
 
     def screen(self, console: Console, *, heading: str) -> RenderableType:
@@ -165,7 +172,8 @@ class LiveState:
         table = next((table for table in tables if fits(table, console)), None) or self._table(dropped=_DROPPABLE)
         problems = [Text(printable(line), style="red", no_wrap=True, overflow="ellipsis") for line in self.problem_lines()]
         failures = [Text(printable(failure), style="red") for failure in self.failures]
-        return Group(Text(heading), *problems, *failures, table)
+        remarks = [Text(printable(info)) for info in self.infos]
+        return Group(Text(heading), *problems, *failures, *remarks, table)
 
     def _table(self, *, dropped: Sequence[str]) -> Table:
         table = Table(box=box.SIMPLE_HEAD, pad_edge=False, collapse_padding=True)
@@ -198,11 +206,10 @@ def sparkline(values: Sequence[float]) -> str:
     """Return the last values as bars between zero and the highest; a non-finite value is a gap."""
     shown = values[-_SPARKS:]
     highest = max((value for value in shown if math.isfinite(value)), default=0.0)
-    if highest <= 0:
-        return _BARS[0] * len(shown)
+    shares = (max(value, 0.0) / highest if highest > 0 else 0.0 for value in shown)
     return "".join(
-        _BARS[min(int(max(value, 0.0) / highest * len(_BARS)), len(_BARS) - 1)] if math.isfinite(value) else " "
-        for value in shown
+        _BARS[min(int(share * len(_BARS)), len(_BARS) - 1)] if math.isfinite(value) else " "
+        for value, share in zip(shown, shares, strict=True)
     )
 
 

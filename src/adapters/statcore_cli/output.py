@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeAlias
 import click
 
 from statcore.model.numbers import format_sample_value
-from statcore.model.results import MatrixResult, Series
+from statcore.model.results import AnswerNotes, MatrixResult, Series
 from statcore.model.statistics import MAX_LEVELS, json_value
 from statcore.model.time import QueryTimeRange
 from statcore_cli.standard_output import printable
@@ -250,10 +250,20 @@ def _matrix_document(result: MatrixResult) -> dict[str, Any]:
 def _notes(result: MatrixResult) -> Iterator[str]:
     if not result.series:
         yield "no series: nothing matches, or there are no samples near any point of this time range"
-    if result.partial:
+    yield from missing_data(result)
+    yield from infos(result)
+
+
+def missing_data(notes: AnswerNotes) -> Iterator[str]:
+    """Yield what a backend says about data that an answer lacks, or may lack."""
+    if notes.partial:
         yield "the answer is partial: the backend could not read all of its data"
-    yield from (f"warning: {warning}" for warning in result.warnings)
-    yield from (f"info: {info}" for info in result.infos)
+    yield from (f"warning: {warning}" for warning in notes.warnings)
+
+
+def infos(notes: AnswerNotes) -> Iterator[str]:
+    """Yield what else a backend says about an answer."""
+    yield from (f"info: {info}" for info in notes.infos)
 
 
 def draw_chart(series: Series, time_range: QueryTimeRange, *, width: int, unit: str = "", local: bool = False) -> str:

@@ -226,7 +226,7 @@ def test_top_says_what_is_wrong_with_statistics(statcore: Invoke, fake: Any) -> 
     assert (0, "") == (as_json.exit_code, as_json.stderr)
     document = json.loads(as_json.stdout)
     assert {ID_1: "stale", ID_2: "unavailable"} == {id_: found["kind"] for id_, found in document["problems"].items()}
-    assert {"sessions", "kernels", "ages_s", "problems", "utilization", "failures"} == document.keys()
+    assert {"sessions", "kernels", "ages_s", "problems", "utilization", "failures", "infos"} == document.keys()
 
 
 def test_a_narrow_terminal_names_what_it_leaves_out(

@@ -55,7 +55,8 @@ def command(ctx: click.Context, /, *, once: bool, output_format: str, **_: objec
     pipe, these lines are on standard error, with exit code 0.
 
     JSON is {"sessions": {ID: session}, "kernels": {ID: statistics}, "ages_s": {ID: seconds}, "problems": {ID: problem},
-    "utilization": {metric: [{"labels", "timestamps", "values"}]}, "failures": [message, ...]}.
+    "utilization": {metric: [{"labels", "timestamps", "values"}]}, "failures": [message, ...],
+    "infos": [message, ...]}. What the backend says about data that its answers lack is a failure.
     """
     context = CommandContext.of(ctx)
     if once:
