@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from itertools import compress
+from itertools import compress, islice
 from typing import Any, Final, Self
 
 import attrs
@@ -25,7 +25,7 @@ from statcore.services.figures import FigureSource
 from statcore.statistics.repository import StatisticsRepository
 from statcore.statistics.utilization import UtilizationSource
 from statcore_cli.entries import Entries
-from statcore_cli.output import fits, infos, missing_data, percent_cell, size_cell, write_json, write_table
+from statcore_cli.output import fits, infos, missing_data, percent_cell, screen_rows, size_cell, write_json, write_table
 from statcore_cli.standard_output import printable
 
 _COURSE: Final = "cpu over time"
@@ -56,7 +56,8 @@ class LiveState:
         live: their live statistics.
         utilization: their samples over a time range, by metric.
         failures: the errors of queries for utilization, and what a backend says about data that is missing, each once.
-        infos: what else a backend says about its answers, each once.
+        infos: what else is to be said about the answers, each once.
+        omitted: how many further kernels there are that were not read.
     """
 
     titles: Mapping[str, str]
@@ -65,6 +66,7 @@ class LiveState:
     utilization: Mapping[str, MatrixResult]
     failures: Sequence[str]
     infos: Sequence[str] = ()
+    omitted: int = 0
 
     @classmethod
     async def read(
@@ -163,24 +165,36 @@ class LiveState:
             write_json(self.document())
             return
         write_table(self.columns, self.rows(), droppable=_DROPPABLE)
-        for line in (*self.problem_lines(), *self.failures, *self.infos):
+        for line in (*self._shown(len(self.titles)), *self.problem_lines(), *self.failures, *self.infos):
             click.echo(f"statcore: {printable(line)}", err=True)
 
     def screen(self, console: Console, *, heading: str) -> RenderableType:
-        """Return the table that a terminal shows, below a heading and what is wrong; the rows of a problem are red."""
-        tables = (self._table(dropped=_DROPPABLE[:count]) for count in range(len(_DROPPABLE)))
-        table = next((table for table in tables if fits(table, console)), None) or self._table(dropped=_DROPPABLE)
+        """Return the table that a terminal shows, below a heading and what is wrong; the rows of a problem are red.
+
+        The table has as many rows as there is room for.
+        """
         problems = [Text(printable(line), style="red", no_wrap=True, overflow="ellipsis") for line in self.problem_lines()]
         failures = [Text(printable(failure), style="red") for failure in self.failures]
         remarks = [Text(printable(info)) for info in self.infos]
-        return Group(Text(heading), *problems, *failures, *remarks, table)
 
-    def _table(self, *, dropped: Sequence[str]) -> Table:
+        def draw(count: int) -> RenderableType:
+            tables = (self._table(count, dropped=_DROPPABLE[:columns]) for columns in range(len(_DROPPABLE) + 1))
+            table = next((table for table in tables if fits(table, console)), self._table(count, dropped=_DROPPABLE))
+            return Group(Text(heading), *map(Text, self._shown(count)), *problems, *failures, *remarks, table)
+
+        return screen_rows(draw, len(self.titles), console)
+
+    def _shown(self, count: int) -> list[str]:
+        """Return a line that says how many kernels are shown, unless all are."""
+        total = len(self.titles) + self.omitted
+        return [] if count == total else [f"{count} of {total} kernels are shown"]
+
+    def _table(self, count: int, *, dropped: Sequence[str]) -> Table:
         table = Table(box=box.SIMPLE_HEAD, pad_edge=False, collapse_padding=True)
         kept = [column not in dropped for column in self.columns]
         rows = [
             list(compress(map(printable, [title, kernel_id[:8], *numbers]), kept))
-            for title, kernel_id, *numbers in self.rows()
+            for title, kernel_id, *numbers in islice(self.rows(), count)
         ]
         for position, column in enumerate(compress(self.columns, kept)):
             if column == _COURSE:
@@ -195,7 +209,7 @@ class LiveState:
                 no_wrap=True,
                 width=width,
             )
-        for kernel_id, row in zip(self.titles, rows, strict=True):
+        for kernel_id, row in zip(islice(self.titles, count), rows, strict=True):
             *cells, bars = row if kept[-1] else [*row, ""]
             style = "red" if self._problems(kernel_id) else None
             table.add_row(*map(Text, cells), *([_Tail(bars)] if kept[-1] else []), style=style)

@@ -103,6 +103,23 @@ def fits(table: Table, console: Console) -> bool:
     return console.measure(table, options=console.options.update(width=sys.maxsize)).minimum <= console.width
 
 
+def screen_rows(draw: Callable[[int], RenderableType], count: int, console: Console) -> RenderableType:
+    """Return what a function draws of the first rows, as many of them as the lines of a terminal have room for.
+
+    One line stays free, for what is put above an answer during an outage.
+
+    Args:
+        draw: takes a number of rows, and draws them and what stands above them.
+        count: how many rows there are.
+        console: the terminal.
+    """
+    drawn = draw(count)
+    while count and (excess := len(console.render_lines(drawn, pad=False)) + 1 - console.height) > 0:
+        count = max(count - excess, 0)
+        drawn = draw(count)
+    return drawn
+
+
 def _without_empty_columns(columns: Row, rows: Iterable[Row]) -> tuple[Row, list[Row]]:
     safe = [[printable(cell) for cell in row] for row in rows]
     used = [not safe or any(row[column] for row in safe) for column in range(len(columns))]

@@ -15,6 +15,9 @@ from tests.unit.cli.conftest import ID_1, ID_2, ID_3, ID_4, Invoke, csv_rows
 
 from statcore.errors import UnavailableError
 from statcore.model import StatisticsBatch
+from statcore.model.inventory import KernelRecord
+from statcore.services.listing import KERNELS, ListedObject, ListPage, WithoutValue
+from statcore_cli.commands.lists import ListCommand
 from statcore_cli.output import screen_table, write_table
 
 CPU = {"current": "500", "capacity": "1000", "pct": "50"}
@@ -258,3 +261,69 @@ def test_ages_are_short_texts(
     header, first, _ = statcore("kernels").stdout.splitlines()
 
     assert shown == first[header.index("AGE") :].split()[0]
+
+
+@pytest.fixture
+def many(fake: Any) -> list[str]:
+    """Thirty kernels, of which the last ten are unavailable; the ids in the order of their CPU use."""
+    ids = [f"6f1b3c9e-0a52-4a57-9d3e-{number:012d}" for number in range(30)]
+    fake.ANSWER.update(
+        entries={id_: {"cpu_util": {"current": "1", "pct": str(number)}} for number, id_ in enumerate(ids[:20])},
+        series=[({"kernel_id": id_, "session_id": ID_3.replace("0", "f"), "agent_id": "i-1"}, [1.0], [1.0]) for id_ in ids],
+        problems=dict.fromkeys(ids[20:], "unavailable"),
+    )
+    return ids[19::-1] + ids[:19:-1]
+
+
+@pytest.fixture
+def terminal(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Make the standard output of commands a terminal of eighteen lines."""
+    monkeypatch.setattr("click.testing._NamedTextIOWrapper.isatty", lambda stream: stream.name == "<stdout>", raising=False)
+    monkeypatch.setenv("LINES", "18")
+    monkeypatch.setenv("COLUMNS", "200")
+    monkeypatch.setenv("TERM", "xterm")
+
+
+def test_top_has_all_kernels_in_a_pipe(statcore: Invoke, many: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    """The size of a terminal limits what people see there, and nothing else."""
+    monkeypatch.setenv("LINES", "18")
+
+    as_json, as_text = statcore("top", "--once", "--format", "json"), statcore("top", "--once")
+
+    assert (many, []) == (list(json.loads(as_json.stdout)["kernels"]), json.loads(as_json.stdout)["failures"])
+    assert many == [line.split()[1] for line in as_text.stdout.splitlines()[1:]]
+
+
+@pytest.mark.usefixtures("terminal")
+def test_top_says_how_many_kernels_a_terminal_shows(statcore: Invoke, many: list[str]) -> None:
+    """It also tells of the problem of those that may be missing because of it; JSON has all kernels."""
+    result, as_json = statcore("top", "--once"), statcore("top", "--once", "--format", "json")
+
+    missing = "10 of 30 kernels have a problem and no cpu_pct: as it is"
+    said = ["statcore: 10 of 30 kernels are shown", f"statcore: {missing}"]
+    assert said == result.stderr.splitlines()[:2]
+    assert many[:10] == [id_ for id_ in many if id_ in result.stdout]
+    assert many == list(json.loads(as_json.stdout)["kernels"])
+
+
+@pytest.mark.usefixtures("fake")
+async def test_a_watched_list_says_how_many_objects_the_screen_shows(many: list[str]) -> None:
+    """It also tells of the problem of those that may be missing because of it."""
+    kernels = [KernelRecord(kernel_id=id_) for id_ in many]
+    items = [ListedObject(object_id=kernel.kernel_id, record=kernel, kernels=(kernel,)) for kernel in kernels]
+    missing = WithoutValue(count=10, problem_count=10, first_problem="as\nit is")
+    page = ListPage(items=items[:18], total_count=30, next_cursor="next", without_value=missing)
+    command = ListCommand(kind=KERNELS, sort="-cpu_pct", filters=(), output_format="text")
+
+    def lines_of(page: ListPage[Any], *, height: int) -> list[str]:
+        console = Console(width=120, height=height, file=io.StringIO())
+        console.print(command._draw(page, console))
+        return shown_on(console).splitlines()
+
+    narrow = lines_of(page, height=18)
+    shown = [id_ for id_ in many if id_ in "\n".join(narrow)]
+    assert (17, f"{len(shown)} of 30 kernels are shown at ") == (len(narrow), narrow[0][:30])
+    assert (many[: len(shown)], True) == (shown, len(shown) >= 10)
+    assert r"10 of 30 kernels have a problem and no cpu_pct: as\nit is" == narrow[1].rstrip()
+    whole = lines_of(attrs.evolve(page, items=items), height=60)
+    assert ("30 kernels at ", 1) == (whole[0][:14], sum("kernels" in line for line in whole))

@@ -246,3 +246,25 @@ async def test_what_a_backend_says_about_its_answers_is_shown_once(capsys: pytes
     assert "".join(f"statcore: {line}\n" for line in [*failures, info]) == capsys.readouterr().err
     assert ["here", *failures, info] == screen_text(state, width=100).splitlines()[:4]
     assert (failures, ["cpu_util: info: no counter\x1b"]) == (state.document()["failures"], state.document()["infos"])
+
+
+def test_a_low_terminal_says_how_many_kernels_it_shows() -> None:
+    """Lines about problems take the place of rows, and further kernels may not have been read."""
+    ids = [f"{number:08d}-0a52-4a57-9d3e-0c8f8f0e9b11" for number in range(12)]
+    state = attrs.evolve(
+        state_of([1.0]), titles=dict.fromkeys(ids, "busy"), live=Entries(dict.fromkeys(ids, LIVE), {}), omitted=3
+    )
+
+    def lines_of(state: LiveState, *, height: int) -> list[str]:
+        stream = io.StringIO()
+        console = Console(file=stream, width=100, height=height)
+        console.print(state.screen(console, heading="here"))
+        return [line.rstrip() for line in stream.getvalue().splitlines()]
+
+    low = lines_of(attrs.evolve(state, failures=["a failure", "b failure"]), height=16)
+    shown = sum(id_[:8] in line for line in low for id_ in ids)
+
+    assert (15, ["here", f"{shown} of 15 kernels are shown", "a failure", "b failure"]) == (len(low), low[:4])
+    assert 7 == shown
+    assert "12 of 15 kernels are shown" == lines_of(state, height=40)[1]
+    assert "shown" not in "".join(lines_of(attrs.evolve(state, omitted=0), height=40))

@@ -28,7 +28,7 @@ from statcore.services.listing import (
 from statcore_cli.command_context import CommandContext
 from statcore_cli.command_line import completing, format_option, setting_options
 from statcore_cli.event_loop import run, run_until_stopped
-from statcore_cli.output import percent_cell, screen_table, size_cell, write, write_json, write_table
+from statcore_cli.output import percent_cell, screen_rows, screen_table, size_cell, write, write_json, write_table
 from statcore_cli.standard_output import printable
 from statcore_cli.watching import INTERVAL_S, watch
 
@@ -140,14 +140,23 @@ class ListCommand:
         from rich.console import Group  # noqa: PLC0415 - only terminals need it
         from rich.text import Text  # noqa: PLC0415
 
-        heading = f"{page.total_count} {self.kind.name} at {datetime.now().astimezone():%H:%M:%S}; Ctrl-C ends it"
+        now = f"at {datetime.now().astimezone():%H:%M:%S}; Ctrl-C ends it"
+        heading = Text(f"{page.total_count} {self.kind.name} {now}")
         if not page.items:
-            return Text(heading)
+            return heading
         problem = _common_problem(page)
-        rows = _text_rows(page, with_problems=problem is None)
-        table = screen_table([*_HEADERS.values()], rows, console, droppable=_DROPPABLE)
+        rows = list(_text_rows(page, with_problems=problem is None))
         outage = [] if problem is None else [Text(f"no figures: {printable(problem)}", style="red")]
-        return Group(Text(heading), *outage, table)
+        hidden = [Text(printable(line), style="red") for line in missing_values(page, self.kind.name, self.sort)]
+
+        def draw(count: int) -> RenderableType:
+            table = screen_table([*_HEADERS.values()], rows[:count], console, droppable=_DROPPABLE)
+            if count == page.total_count:
+                return Group(heading, *outage, table)
+            shown = Text(f"{count} of {page.total_count} {self.kind.name} are shown {now}")
+            return Group(shown, *hidden, *outage, table)
+
+        return screen_rows(draw, len(rows), console)
 
     def _print(self, page: ListPage[Any]) -> None:
         if self.output_format == "text":
@@ -165,6 +174,21 @@ class ListCommand:
         else:
             columns = ["id", *OWNER_LABELS[1:], _KERNELS, *FIGURES, _DEVICES, "problem"]
             write(self.output_format, columns, map(_csv_row, page.items), dict)
+
+
+def missing_values(page: ListPage[Any], name: str, sort: str | None) -> list[str]:
+    """Return a line about the objects whose place in the list is not known because of a problem, if there are any.
+
+    Args:
+        page: a page of the list.
+        name: the plural of the name of the objects.
+        sort: by what the list is sorted, as in `ObjectListing.read`.
+    """
+    missing = page.without_value
+    if not missing.problem_count:
+        return []
+    by = (sort or "id").removeprefix("-")
+    return [f"{missing.problem_count} of {page.total_count} {name} have a problem and no {by}: {missing.first_problem}"]
 
 
 def _figures(item: ListedObject[Any]) -> Figures:
