@@ -187,7 +187,10 @@ def size_cell(size_bytes: float) -> str:
     """Return an amount of bytes for people."""
     from rich.filesize import decimal  # noqa: PLC0415
 
-    return decimal(int(size_bytes)) if abs(size_bytes) < _LEAST_WITH_EXPONENT else f"{size_bytes:.3g} B"
+    if abs(size_bytes) >= _LEAST_WITH_EXPONENT:
+        return f"{size_bytes:.3g} B"
+    whole_bytes = int(size_bytes)
+    return f"{'-' if whole_bytes < 0 else ''}{decimal(abs(whole_bytes))}"  # rich gives negative sizes no unit
 
 
 def write_csv(columns: Row, rows: Iterable[Row]) -> None:
@@ -286,6 +289,8 @@ def infos(notes: AnswerNotes) -> Iterator[str]:
 def draw_chart(series: Series, time_range: QueryTimeRange, *, width: int, unit: str = "", local: bool = False) -> str:
     """Return a chart of one series over the whole range; the line breaks where samples are missing.
 
+    Where no axis can hold the values, a sentence says so in place of the chart.
+
     Args:
         series: non-finite values count as missing.
         time_range: the horizontal axis.
@@ -304,21 +309,23 @@ def draw_chart(series: Series, time_range: QueryTimeRange, *, width: int, unit: 
     if unit.startswith("bytes"):
         figure.register_label_formatter(float, _bytes_label)
     figure.set_x_limits(start.astimezone(zone), end.astimezone(zone))
-    if all(value >= 0 for value in series.values if math.isfinite(value)):
+    finite = [value for value in series.values if math.isfinite(value)]
+    if all(value >= 0 for value in finite):
         figure.set_y_limits(min_=0)  # plotille's margin below zero would suggest that utilization can be negative
     for run in _unbroken_runs(series, time_range.step.total_seconds()):
         times = [datetime.fromtimestamp(time, UTC).astimezone(zone) for time, _ in run]
         values = [value for _, value in run]
         draw = figure.plot if len(run) > 1 else figure.scatter
         draw(times, values)
+    lowest, highest = figure.y_limits()
+    if not 0 < (highest - lowest) / _CHART_HEIGHT < math.inf:
+        return f"nothing is drawn: no axis holds {min(finite):g} to {max(finite):g}"
     return str(figure.show())
 
 
 def _bytes_label(val: float, chars: int, delta: object, left: bool = False) -> str:  # noqa: FBT001, FBT002 - plotille's
-    from rich.filesize import decimal  # noqa: PLC0415
-
     del delta
-    text = decimal(int(val))
+    text = size_cell(val)
     return text.ljust(chars) if left else text.rjust(chars)
 
 
