@@ -239,7 +239,8 @@ class ObjectListing:
                 the same direction, and objects without a value come last. Sorting by a figure reads the statistics of all
                 selected objects.
             filters: each object matches all of them. `LABEL=ID`, with a label of `OWNER_LABELS`, selects by owner or by
-                part; any other text is searched in the ids of the object, its owners and its kernels, in any case.
+                part, and an agent also by the sessions of its kernels; any other text is searched in the ids of the object,
+                its owners and its kernels, in any case.
             after: the `next_cursor` of the previous page, whose list had the same `sort`.
             limit: how many objects the page has at most; None means all.
             figures: whether the objects of the page have figures; a sort by a figure alone gives them none. If their
@@ -473,7 +474,7 @@ def _selection(filters: Sequence[str]) -> Callable[[ListedObject[Any]], bool]:
             texts.append(text.casefold())
 
     def is_selected(object_: ListedObject[Any]) -> bool:
-        if not all(any(id_ == known.casefold() for known in object_.ids(label)) for label, id_ in owners):
+        if not all(any(id_ == known.casefold() for known in _filtered_ids(object_, label)) for label, id_ in owners):
             return False
         if not texts:
             return True
@@ -481,6 +482,13 @@ def _selection(filters: Sequence[str]) -> Callable[[ListedObject[Any]], bool]:
         return all(text in searched for text in texts)
 
     return is_selected
+
+
+def _filtered_ids(object_: ListedObject[Any], label: str) -> Iterable[str]:
+    """Return the ids that a label selects an object by; for an agent, the sessions of its kernels count, too."""
+    if label == "session_id" and not object_.ids(label):
+        return {kernel.session_id for kernel in object_.kernels if kernel.session_id is not None}
+    return object_.ids(label)
 
 
 async def _read_sessions(inventory: InventoryPort) -> _Objects[SessionRecord]:

@@ -106,6 +106,28 @@ def test_a_list_is_sorted_and_filtered(statcore: Invoke) -> None:
     assert [] == listed("--filter", "nobody")
 
 
+@pytest.mark.parametrize("output_format", ["text", "json", "csv"])
+@pytest.mark.parametrize("sort", ["started_at", "-accelerator_pct", "project_id"])
+def test_a_sort_without_any_value_has_a_remark(statcore: Invoke, sort: str, output_format: str) -> None:
+    """The list is complete, but its order is another one."""
+    result = statcore("kernels", "--sort", sort, "--format", output_format)
+
+    by = sort.removeprefix("-")
+    assert f"statcore: {by} is known of none of the 2 kernels, which are in the order of their ids\n" == result.stderr
+    assert (0, True) == (result.exit_code, ID_1 in result.stdout)
+    assert "" == statcore("kernels", "--sort", "cpu_pct").stderr
+    assert "is known of" not in statcore("kernels", "--sort", sort, "--filter", "nobody").stderr
+
+
+def test_top_says_if_no_cpu_use_is_known(statcore: Invoke, fake: Any) -> None:
+    """That is no failure."""
+    fake.ANSWER["entries"] = {}
+    document = json.loads(statcore("top", "--once", "--format", "json").stdout)
+
+    remark = "cpu_pct is known of none of the 2 kernels, which are in the order of their ids"
+    assert ([], [remark]) == (document["failures"], document["infos"])
+
+
 def test_nothing_to_list_has_a_remark(statcore: Invoke) -> None:
     """Standard error says so, there is no empty table, and the exit code is 0."""
     result = statcore("agents", "--filter", "nobody")
@@ -325,5 +347,9 @@ async def test_a_watched_list_says_how_many_objects_the_screen_shows(many: list[
     assert (17, f"{len(shown)} of 30 kernels are shown at ") == (len(narrow), narrow[0][:30])
     assert (many[: len(shown)], True) == (shown, len(shown) >= 10)
     assert r"10 of 30 kernels have a problem and no cpu_pct: as\nit is" == narrow[1].rstrip()
+    unknown = attrs.evolve(page, without_value=attrs.evolve(missing, count=30))
+    remark = r"cpu_pct is known of none of the 30 kernels, which are in the order of their ids: as\nit is"
+    assert remark == lines_of(unknown, height=18)[1].rstrip()
+    assert remark[:79] == lines_of(attrs.evolve(unknown, items=items), height=60)[1].rstrip()
     whole = lines_of(attrs.evolve(page, items=items), height=60)
     assert ("30 kernels at ", 1) == (whole[0][:14], sum("kernels" in line for line in whole))

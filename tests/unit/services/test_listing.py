@@ -155,6 +155,9 @@ def memory_of(page: ListPage[Any]) -> list[float | None]:
         (KERNELS, [f"session_id={SESSION_2}"], [KERNEL_3]),
         (KERNELS, ["no such text"], []),
         (AGENTS, ["agent_id=i-2"], ["i-2"]),
+        (AGENTS, [f"session_id={SESSION_1.upper()}"], ["i-1", "i-2"]),
+        (AGENTS, [f"session_id={SESSION_2}", f"kernel_id={KERNEL_3}"], ["i-1"]),
+        (AGENTS, [f"user_id={USER}"], []),
         (ENDPOINTS, [f"session_id={SESSION_2}"], [ENDPOINT]),
     ],
 )

@@ -147,14 +147,15 @@ class ListCommand:
         problem = _common_problem(page)
         rows = list(_text_rows(page, with_problems=problem is None))
         outage = [] if problem is None else [Text(f"no figures: {printable(problem)}", style="red")]
-        hidden = [Text(printable(line), style="red") for line in missing_values(page, self.kind.name, self.sort)]
 
         def draw(count: int) -> RenderableType:
             table = screen_table([*_HEADERS.values()], rows[:count], console, droppable=_DROPPABLE)
-            if count == page.total_count:
-                return Group(heading, *outage, table)
-            shown = Text(f"{count} of {page.total_count} {self.kind.name} are shown {now}")
-            return Group(shown, *hidden, *outage, table)
+            is_whole = count == page.total_count
+            lines = missing_values(page, self.kind.name, self.sort, is_whole=is_whole)
+            style = "red" if page.without_value.problem_count and not is_whole else ""
+            missing = [Text(printable(line), style=style) for line in lines]
+            shown = heading if is_whole else Text(f"{count} of {page.total_count} {self.kind.name} are shown {now}")
+            return Group(shown, *missing, *outage, table)
 
         return screen_rows(draw, len(rows), console)
 
@@ -174,21 +175,27 @@ class ListCommand:
         else:
             columns = ["id", *OWNER_LABELS[1:], _KERNELS, *FIGURES, _DEVICES, "problem"]
             write(self.output_format, columns, map(_csv_row, page.items), dict)
+        for line in missing_values(page, self.kind.name, self.sort, is_whole=True):
+            click.echo(f"statcore: {printable(line)}", err=True)
 
 
-def missing_values(page: ListPage[Any], name: str, sort: str | None) -> list[str]:
-    """Return a line about the objects whose place in the list is not known because of a problem, if there are any.
+def missing_values(page: ListPage[Any], name: str, sort: str | None, *, is_whole: bool) -> list[str]:
+    """Return a line if no object has a value to be sorted by, or if objects lack it for a problem that may not be shown.
 
     Args:
         page: a page of the list.
         name: the plural of the name of the objects.
         sort: by what the list is sorted, as in `ObjectListing.read`.
+        is_whole: whether all objects are shown, with their problems.
     """
-    missing = page.without_value
-    if not missing.problem_count:
+    missing, by = page.without_value, (sort or "id").removeprefix("-")
+    if missing.count == page.total_count > 1:
+        line = f"{by} is known of none of the {page.total_count} {name}, which are in the order of their ids"
+    elif missing.problem_count and not is_whole:
+        line = f"{missing.problem_count} of {page.total_count} {name} have a problem and no {by}"
+    else:
         return []
-    by = (sort or "id").removeprefix("-")
-    return [f"{missing.problem_count} of {page.total_count} {name} have a problem and no {by}: {missing.first_problem}"]
+    return [line if is_whole or missing.first_problem is None else f"{line}: {missing.first_problem}"]
 
 
 def _figures(item: ListedObject[Any]) -> Figures:

@@ -101,6 +101,7 @@ async def _read(runtime: Runtime, rate_interval: str, output_format: str) -> Liv
         rate_interval=rate_interval,
     )
     omitted = busiest.total_count - len(busiest.items)
-    # The problems of kernels that are read have their own lines.
-    hidden = missing_values(busiest, KERNELS.name, _SORT) if omitted else []
-    return attrs.evolve(state, omitted=omitted, failures=[*hidden, *state.failures])
+    missing = missing_values(busiest, KERNELS.name, _SORT, is_whole=not omitted)
+    if omitted and busiest.without_value.problem_count:
+        return attrs.evolve(state, omitted=omitted, failures=[*missing, *state.failures])
+    return attrs.evolve(state, omitted=omitted, infos=[*missing, *state.infos])
