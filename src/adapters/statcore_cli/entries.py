@@ -76,10 +76,12 @@ class SelectedFields:
     Args:
         ids: the kernels and sessions.
         columns: their fields, in the same order.
+        found: whether each has an entry, in the same order.
     """
 
     ids: Sequence[str]
     columns: StatisticsColumns
+    found: Sequence[bool]
 
     @property
     def headers(self) -> Sequence[str]:
@@ -92,16 +94,32 @@ class SelectedFields:
         for position, id_ in enumerate(self.ids):
             texts = [column[position] for column in self.columns.values()]
             problem = problems.get(id_)
-            is_missing = problem is not None or not any(texts)
+            is_missing = problem is not None or all(text is None for text in texts)
             age = "" if is_missing and position not in self.columns.ages_s else _age(self.columns.ages_s.get(position))
-            yield [id_, *map(_cell, texts), age, _note(problem) if is_missing else ""]
+            lacks_fields = problem is None and self.found[position]
+            note = f"has no {', '.join(self.columns)}" if lacks_fields else _note(problem)
+            yield [id_, *map(_cell, texts), age, note if is_missing else ""]
 
     def document(self) -> dict[str, Any]:
         """Return the JSON document."""
         texts = zip(*self.columns.values(), strict=True)
-        kernels = {id_: dict(zip(self.columns, row, strict=True)) for id_, row in zip(self.ids, texts, strict=True)}
+        kernels = {
+            id_: dict(zip(self.columns, row, strict=True)) if found else None
+            for id_, row, found in zip(self.ids, texts, self.found, strict=True)
+        }
         ages_s = {id_: self.columns.ages_s.get(position) for position, id_ in enumerate(self.ids)}
         return _document(kernels, ages_s, self._problems())
+
+    def unknown_fields(self) -> list[str]:
+        """Return the fields that none of the entries has, if there are entries; what cannot be read may have a field."""
+        unread = {
+            position
+            for position, problems in self.columns.problems.items()
+            if any(problem.kind is ProblemKind.MALFORMED for problem in problems)
+        }
+        if not any(found and position not in unread for position, found in enumerate(self.found)):
+            return []
+        return [field for field, column in self.columns.items() if all(text is None for text in column)]
 
     def _problems(self) -> dict[str, Problem]:
         return {self.ids[position]: _join_problems(problems) for position, problems in self.columns.problems.items()}

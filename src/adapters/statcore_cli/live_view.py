@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from itertools import compress
+from itertools import compress, islice
 from typing import Any, Final, Self
 
 import attrs
@@ -25,7 +25,7 @@ from statcore.services.figures import FigureSource
 from statcore.statistics.repository import StatisticsRepository
 from statcore.statistics.utilization import UtilizationSource
 from statcore_cli.entries import Entries
-from statcore_cli.output import fits, percent_cell, size_cell, write_json, write_table
+from statcore_cli.output import fits, infos, missing_data, percent_cell, screen_rows, size_cell, write_json, write_table
 from statcore_cli.standard_output import printable
 
 _COURSE: Final = "cpu over time"
@@ -55,7 +55,9 @@ class LiveState:
         title_name: the header of the first column.
         live: their live statistics.
         utilization: their samples over a time range, by metric.
-        failures: the errors of queries for utilization, each once.
+        failures: the errors of queries for utilization, and what a backend says about data that is missing, each once.
+        infos: what else is to be said about the answers, each once.
+        omitted: how many further kernels there are that were not read.
     """
 
     titles: Mapping[str, str]
@@ -63,6 +65,8 @@ class LiveState:
     live: Entries
     utilization: Mapping[str, MatrixResult]
     failures: Sequence[str]
+    infos: Sequence[str] = ()
+    omitted: int = 0
 
     @classmethod
     async def read(
@@ -90,17 +94,21 @@ class LiveState:
         answers = await source.read_utilization_batch(queriers, time_range, rate_interval=rate_interval)
         utilization: dict[str, list[Series]] = {metric: [] for metric in metrics}
         failures: dict[str, None] = {}  # a set that keeps the order
+        remarks: dict[str, None] = {}
         for (metric, _), answer in zip(pairs, answers, strict=True):
             if isinstance(answer, StatcoreError):
                 failures[f"{metric}: {answer}"] = None
             else:
                 utilization[metric].extend(answer.series)
+                failures.update((f"{metric}: {note}", None) for note in missing_data(answer))
+                remarks.update((f"{metric}: {info}", None) for info in infos(answer))
         return cls(
             titles=titles,
             title_name=title_name,
             live=Entries.read(ids, batch),
             utilization={metric: MatrixResult(series=tuple(series)) for metric, series in utilization.items()},
             failures=list(failures),
+            infos=list(remarks),
         )
 
     @property
@@ -148,6 +156,7 @@ class LiveState:
             **self.live.document(),
             "utilization": {metric: result.to_json() for metric, result in self.utilization.items()},
             "failures": list(self.failures),
+            "infos": list(self.infos),
         }
 
     def print(self, output_format: str) -> None:
@@ -156,23 +165,36 @@ class LiveState:
             write_json(self.document())
             return
         write_table(self.columns, self.rows(), droppable=_DROPPABLE)
-        for line in (*self.problem_lines(), *self.failures):
+        for line in (*self._shown(len(self.titles)), *self.problem_lines(), *self.failures, *self.infos):
             click.echo(f"statcore: {printable(line)}", err=True)
 
     def screen(self, console: Console, *, heading: str) -> RenderableType:
-        """Return the table that a terminal shows, below a heading and what is wrong; the rows of a problem are red."""
-        tables = (self._table(dropped=_DROPPABLE[:count]) for count in range(len(_DROPPABLE)))
-        table = next((table for table in tables if fits(table, console)), None) or self._table(dropped=_DROPPABLE)
+        """Return the table that a terminal shows, below a heading and what is wrong; the rows of a problem are red.
+
+        The table has as many rows as there is room for.
+        """
         problems = [Text(printable(line), style="red", no_wrap=True, overflow="ellipsis") for line in self.problem_lines()]
         failures = [Text(printable(failure), style="red") for failure in self.failures]
-        return Group(Text(heading), *problems, *failures, table)
+        remarks = [Text(printable(info)) for info in self.infos]
 
-    def _table(self, *, dropped: Sequence[str]) -> Table:
+        def draw(count: int) -> RenderableType:
+            tables = (self._table(count, dropped=_DROPPABLE[:columns]) for columns in range(len(_DROPPABLE) + 1))
+            table = next((table for table in tables if fits(table, console)), self._table(count, dropped=_DROPPABLE))
+            return Group(Text(heading), *map(Text, self._shown(count)), *problems, *failures, *remarks, table)
+
+        return screen_rows(draw, len(self.titles), console)
+
+    def _shown(self, count: int) -> list[str]:
+        """Return a line that says how many kernels are shown, unless all are."""
+        total = len(self.titles) + self.omitted
+        return [] if count == total else [f"{count} of {total} kernels are shown"]
+
+    def _table(self, count: int, *, dropped: Sequence[str]) -> Table:
         table = Table(box=box.SIMPLE_HEAD, pad_edge=False, collapse_padding=True)
         kept = [column not in dropped for column in self.columns]
         rows = [
             list(compress(map(printable, [title, kernel_id[:8], *numbers]), kept))
-            for title, kernel_id, *numbers in self.rows()
+            for title, kernel_id, *numbers in islice(self.rows(), count)
         ]
         for position, column in enumerate(compress(self.columns, kept)):
             if column == _COURSE:
@@ -187,7 +209,7 @@ class LiveState:
                 no_wrap=True,
                 width=width,
             )
-        for kernel_id, row in zip(self.titles, rows, strict=True):
+        for kernel_id, row in zip(islice(self.titles, count), rows, strict=True):
             *cells, bars = row if kept[-1] else [*row, ""]
             style = "red" if self._problems(kernel_id) else None
             table.add_row(*map(Text, cells), *([_Tail(bars)] if kept[-1] else []), style=style)
@@ -198,11 +220,10 @@ def sparkline(values: Sequence[float]) -> str:
     """Return the last values as bars between zero and the highest; a non-finite value is a gap."""
     shown = values[-_SPARKS:]
     highest = max((value for value in shown if math.isfinite(value)), default=0.0)
-    if highest <= 0:
-        return _BARS[0] * len(shown)
+    shares = (max(value, 0.0) / highest if highest > 0 else 0.0 for value in shown)
     return "".join(
-        _BARS[min(int(max(value, 0.0) / highest * len(_BARS)), len(_BARS) - 1)] if math.isfinite(value) else " "
-        for value in shown
+        _BARS[min(int(share * len(_BARS)), len(_BARS) - 1)] if math.isfinite(value) else " "
+        for value, share in zip(shown, shares, strict=True)
     )
 
 

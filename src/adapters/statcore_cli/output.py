@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeAlias
 import click
 
 from statcore.model.numbers import format_sample_value
-from statcore.model.results import MatrixResult, Series
+from statcore.model.results import AnswerNotes, MatrixResult, Series
 from statcore.model.statistics import MAX_LEVELS, json_value
 from statcore.model.time import QueryTimeRange
 from statcore_cli.standard_output import printable
@@ -103,6 +103,23 @@ def fits(table: Table, console: Console) -> bool:
     return console.measure(table, options=console.options.update(width=sys.maxsize)).minimum <= console.width
 
 
+def screen_rows(draw: Callable[[int], RenderableType], count: int, console: Console) -> RenderableType:
+    """Return what a function draws of the first rows, as many of them as the lines of a terminal have room for.
+
+    One line stays free, for what is put above an answer during an outage.
+
+    Args:
+        draw: takes a number of rows, and draws them and what stands above them.
+        count: how many rows there are.
+        console: the terminal.
+    """
+    drawn = draw(count)
+    while count and (excess := len(console.render_lines(drawn, pad=False)) + 1 - console.height) > 0:
+        count = max(count - excess, 0)
+        drawn = draw(count)
+    return drawn
+
+
 def _without_empty_columns(columns: Row, rows: Iterable[Row]) -> tuple[Row, list[Row]]:
     safe = [[printable(cell) for cell in row] for row in rows]
     used = [not safe or any(row[column] for row in safe) for column in range(len(columns))]
@@ -170,7 +187,10 @@ def size_cell(size_bytes: float) -> str:
     """Return an amount of bytes for people."""
     from rich.filesize import decimal  # noqa: PLC0415
 
-    return decimal(int(size_bytes)) if abs(size_bytes) < _LEAST_WITH_EXPONENT else f"{size_bytes:.3g} B"
+    if abs(size_bytes) >= _LEAST_WITH_EXPONENT:
+        return f"{size_bytes:.3g} B"
+    whole_bytes = int(size_bytes)
+    return f"{'-' if whole_bytes < 0 else ''}{decimal(abs(whole_bytes))}"  # rich gives negative sizes no unit
 
 
 def write_csv(columns: Row, rows: Iterable[Row]) -> None:
@@ -250,14 +270,26 @@ def _matrix_document(result: MatrixResult) -> dict[str, Any]:
 def _notes(result: MatrixResult) -> Iterator[str]:
     if not result.series:
         yield "no series: nothing matches, or there are no samples near any point of this time range"
-    if result.partial:
+    yield from missing_data(result)
+    yield from infos(result)
+
+
+def missing_data(notes: AnswerNotes) -> Iterator[str]:
+    """Yield what a backend says about data that an answer lacks, or may lack."""
+    if notes.partial:
         yield "the answer is partial: the backend could not read all of its data"
-    yield from (f"warning: {warning}" for warning in result.warnings)
-    yield from (f"info: {info}" for info in result.infos)
+    yield from (f"warning: {warning}" for warning in notes.warnings)
+
+
+def infos(notes: AnswerNotes) -> Iterator[str]:
+    """Yield what else a backend says about an answer."""
+    yield from (f"info: {info}" for info in notes.infos)
 
 
 def draw_chart(series: Series, time_range: QueryTimeRange, *, width: int, unit: str = "", local: bool = False) -> str:
     """Return a chart of one series over the whole range; the line breaks where samples are missing.
+
+    Where no axis can hold the values, a sentence says so in place of the chart.
 
     Args:
         series: non-finite values count as missing.
@@ -277,21 +309,23 @@ def draw_chart(series: Series, time_range: QueryTimeRange, *, width: int, unit: 
     if unit.startswith("bytes"):
         figure.register_label_formatter(float, _bytes_label)
     figure.set_x_limits(start.astimezone(zone), end.astimezone(zone))
-    if all(value >= 0 for value in series.values if math.isfinite(value)):
+    finite = [value for value in series.values if math.isfinite(value)]
+    if all(value >= 0 for value in finite):
         figure.set_y_limits(min_=0)  # plotille's margin below zero would suggest that utilization can be negative
     for run in _unbroken_runs(series, time_range.step.total_seconds()):
         times = [datetime.fromtimestamp(time, UTC).astimezone(zone) for time, _ in run]
         values = [value for _, value in run]
         draw = figure.plot if len(run) > 1 else figure.scatter
         draw(times, values)
+    lowest, highest = figure.y_limits()
+    if not 0 < (highest - lowest) / _CHART_HEIGHT < math.inf:
+        return f"nothing is drawn: no axis holds {min(finite):g} to {max(finite):g}"
     return str(figure.show())
 
 
 def _bytes_label(val: float, chars: int, delta: object, left: bool = False) -> str:  # noqa: FBT001, FBT002 - plotille's
-    from rich.filesize import decimal  # noqa: PLC0415
-
     del delta
-    text = decimal(int(val))
+    text = size_cell(val)
     return text.ljust(chars) if left else text.rjust(chars)
 
 

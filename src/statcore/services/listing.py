@@ -103,6 +103,21 @@ class ListedObject(Generic[_Record]):
 
 
 @attrs.frozen(kw_only=True)
+class WithoutValue:
+    """The selected objects that have no value to be sorted by, and so come last, on all pages together.
+
+    Args:
+        count: how many they are.
+        problem_count: of how many the value is not known because of a problem.
+        first_problem: the problem of the one with the smallest id, or None.
+    """
+
+    count: int = 0
+    problem_count: int = 0
+    first_problem: str | None = None
+
+
+@attrs.frozen(kw_only=True)
 class ListPage(Generic[_Record]):
     """A page of a list.
 
@@ -110,11 +125,13 @@ class ListPage(Generic[_Record]):
         items: the objects, in the order of the list.
         total_count: how many objects the filters select, on all pages together.
         next_cursor: the cursor of the next page, or None on the last page and in a list sorted by age.
+        without_value: which of the selected objects have no value to be sorted by.
     """
 
     items: Sequence[ListedObject[_Record]]
     total_count: int
     next_cursor: str | None
+    without_value: WithoutValue = WithoutValue()
 
 
 @attrs.frozen
@@ -145,8 +162,10 @@ class ObjectKind(Generic[_Record]):
         """Return the ids that the statistics of an object are read for: its own, and those of its kernels if they count."""
         return (object_.object_id, *object_.kernel_ids) if self.sums_kernels else (object_.object_id,)
 
-    def figure(self, name: str, object_: ListedObject[Any], batch: StatisticsBatch, ids: slice) -> float | None:
-        """Return one figure of an object, None if it is not known; of kernels, nothing else is summed.
+    def figure(
+        self, name: str, object_: ListedObject[Any], batch: StatisticsBatch, ids: slice
+    ) -> tuple[float | None, str | None]:
+        """Return one figure of an object, None if it is not known, and the problem; of kernels, nothing else is summed.
 
         Args:
             name: a name of `FIGURES`.
@@ -159,12 +178,16 @@ class ObjectKind(Generic[_Record]):
         if position is None:
             is_summed = source.is_of if source else _is_nothing
             batch, position = session_entry(object_.kernel_ids, batch[ids], is_summed=is_summed), 0
+        entry, found = batch.entries[position], batch.problems.get(position)
+        problem = join_problems(object_.problem, found.message if found else None)
         if source is None:  # an age is not in the entry
-            return batch.ages_s.get(position)
+            return batch.ages_s.get(position), problem
+        faults: list[str] = []
         try:
-            return None if (entry := batch.entries[position]) is None else source.number(self.metrics(entry), [])
-        except StatcoreError:  # an entry may decode itself only now
-            return None
+            number = None if entry is None else source.number(self.metrics(entry), faults)
+        except StatcoreError as error:  # an entry may decode itself only now
+            return None, join_problems(problem, str(error))
+        return number, join_problems(problem, *faults)
 
     def all_figures(self, object_: ListedObject[Any], batch: StatisticsBatch) -> Figures:
         """Return all figures of an object from the entries of its `statistics_ids`."""
@@ -216,7 +239,8 @@ class ObjectListing:
                 the same direction, and objects without a value come last. Sorting by a figure reads the statistics of all
                 selected objects.
             filters: each object matches all of them. `LABEL=ID`, with a label of `OWNER_LABELS`, selects by owner or by
-                part; any other text is searched in the ids of the object, its owners and its kernels, in any case.
+                part, and an agent also by the sessions of its kernels; any other text is searched in the ids of the object,
+                its owners and its kernels, in any case.
             after: the `next_cursor` of the previous page, whose list had the same `sort`.
             limit: how many objects the page has at most; None means all.
             figures: whether the objects of the page have figures; a sort by a figure alone gives them none. If their
@@ -251,7 +275,7 @@ class ObjectListing:
             items = [place.object_ for place in page]
             if figures:
                 items = await self._read_figures(kind, items)
-        return ListPage(items=items, total_count=len(objects), next_cursor=cursor)
+        return ListPage(items=items, total_count=len(objects), next_cursor=cursor, without_value=first.without_value())
 
     async def _add_by_figure(
         self, kind: ObjectKind[_Record], objects: _Objects[_Record], first: _First, *, figures: bool
@@ -264,7 +288,10 @@ class ObjectListing:
             places: list[_Place] = []
             counted = 0
             for object_, ids in zip(part, of_objects, strict=True):
-                key = order.key(object_.object_id, kind.figure(order.by, object_, batch, ids))
+                figure, problem = kind.figure(order.by, object_, batch, ids)
+                key = order.key(object_.object_id, figure)
+                if figure is None and problem is not None:
+                    first.add_problem(object_.object_id, problem)
                 places.append(_Place(key, object_, batch, ids) if figures else _Place(key, object_))
                 if ids.stop - counted >= _ENTRIES_PER_TURN:
                     counted = ids.stop
@@ -348,6 +375,9 @@ class _Order:
         comes_last = (value is None) is not self.is_descending
         return comes_last, self._nothing if value is None else value, id_
 
+    def has_value(self, key: _Key) -> bool:
+        return key[0] is self.is_descending
+
     def is_after(self, key: _Key, start: _Key) -> bool:
         return key < start if self.is_descending else key > start
 
@@ -396,9 +426,28 @@ class _First:
     start: _Key | None
     count: int
     _places: list[_Place] = attrs.field(factory=list[_Place], init=False)
+    _without_value: int = attrs.field(default=0, init=False)
+    _problem_count: int = attrs.field(default=0, init=False)
+    _first_problem: tuple[str, str] | None = attrs.field(default=None, init=False)
+    """The smallest id of an object whose value is not known because of a problem, and the problem."""
 
-    def add(self, places: Iterable[_Place]) -> None:
+    def add_problem(self, id_: str, problem: str) -> None:
+        """Add the problem for which the value of an object is not known."""
+        self._problem_count += 1
+        self._first_problem = min(self._first_problem or (id_, problem), (id_, problem))
+
+    def without_value(self) -> WithoutValue:
+        """Return which of all objects that were added have no value."""
+        first = self._first_problem
+        return WithoutValue(
+            count=self._without_value,
+            problem_count=self._problem_count,
+            first_problem=None if first is None else first[1],
+        )
+
+    def add(self, places: Sequence[_Place]) -> None:
         """Add objects in any order; those that are not after the start are left out."""
+        self._without_value += sum(not self.order.has_value(place.key) for place in places)
         start = self.start
         after = places if start is None else [place for place in places if self.order.is_after(place.key, start)]
         self._places += self.order.sorted(after)  # parts that are in order are sorted faster at the end
@@ -425,7 +474,7 @@ def _selection(filters: Sequence[str]) -> Callable[[ListedObject[Any]], bool]:
             texts.append(text.casefold())
 
     def is_selected(object_: ListedObject[Any]) -> bool:
-        if not all(any(id_ == known.casefold() for known in object_.ids(label)) for label, id_ in owners):
+        if not all(any(id_ == known.casefold() for known in _filtered_ids(object_, label)) for label, id_ in owners):
             return False
         if not texts:
             return True
@@ -433,6 +482,13 @@ def _selection(filters: Sequence[str]) -> Callable[[ListedObject[Any]], bool]:
         return all(text in searched for text in texts)
 
     return is_selected
+
+
+def _filtered_ids(object_: ListedObject[Any], label: str) -> Iterable[str]:
+    """Return the ids that a label selects an object by; for an agent, the sessions of its kernels count, too."""
+    if label == "session_id" and not object_.ids(label):
+        return {kernel.session_id for kernel in object_.kernels if kernel.session_id is not None}
+    return object_.ids(label)
 
 
 async def _read_sessions(inventory: InventoryPort) -> _Objects[SessionRecord]:

@@ -163,8 +163,28 @@ def test_fields_are_columns(statcore: Invoke, fake: Any) -> None:
     ] == [tuple(row[name] for name in headers) for row in csv_rows(result.stdout)]
 
     document = json.loads(statcore(*arguments, "--format", "json").stdout)
-    assert {"mem.stats.max": "2048", "net_rx.pct": None, "bad.current": None} == document["kernels"][ID_1]
+    nothing = {"mem.stats.max": None, "net_rx.pct": None, "bad.current": None}
+    assert {ID_1: nothing | {"mem.stats.max": "2048"}, ID_2: nothing, ID_3: None} == document["kernels"]
     assert {ID_1: "stale", ID_2: "malformed"} == {id_: problem["kind"] for id_, problem in document["problems"].items()}
+
+
+def test_an_entry_without_the_fields_is_no_missing_entry(statcore: Invoke, fake: Any) -> None:
+    """Its row names the fields that it lacks; of a field that no entry has, standard error tells."""
+    fake.ANSWER.update(entries={ID_1: {"mem": MEM}, ID_2: {"cpu_util": {"current": "5"}}})
+    fields = ("--field", "mem.current", "--field", "cpu_utl.pct\x1b")
+
+    as_csv, as_json = (statcore("kernels", ID_1, ID_2, ID_3, *fields, "--format", name) for name in ("csv", "json"))
+
+    rows = [(row["id"], row["mem.current"], row["problem"]) for row in csv_rows(as_csv.stdout)]
+    assert [(ID_1, "1024", ""), (ID_2, "", "has no mem.current, cpu_utl.pct\x1b"), (ID_3, "", "no statistics")] == rows
+    assert {ID_2: {"mem.current": None, "cpu_utl.pct\x1b": None}, ID_3: None}.items() <= (
+        json.loads(as_json.stdout)["kernels"].items()
+    )
+    remark = "statcore: none of the entries has cpu_utl.pct\\x1b\n"
+    assert [(0, remark)] * 2 == [(result.exit_code, result.stderr) for result in (as_csv, as_json)]
+    assert "" == statcore("kernels", ID_3, *fields).stderr
+    fake.ANSWER.update(entries={ID_1: {"bad": 1}})
+    assert "" == statcore("kernels", ID_1, "--field", "bad.current").stderr
 
 
 @pytest.mark.parametrize("fields", [("mem.pct", "mem.pct"), ("",)])

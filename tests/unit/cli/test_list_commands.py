@@ -15,6 +15,9 @@ from tests.unit.cli.conftest import ID_1, ID_2, ID_3, ID_4, Invoke, csv_rows
 
 from statcore.errors import UnavailableError
 from statcore.model import StatisticsBatch
+from statcore.model.inventory import KernelRecord
+from statcore.services.listing import KERNELS, ListedObject, ListPage, WithoutValue
+from statcore_cli.commands.lists import ListCommand
 from statcore_cli.output import screen_table, write_table
 
 CPU = {"current": "500", "capacity": "1000", "pct": "50"}
@@ -101,6 +104,28 @@ def test_a_list_is_sorted_and_filtered(statcore: Invoke) -> None:
     assert [ID_2, ID_1] == listed("--sort", "-id")
     assert [ID_2] == listed("--filter", f"session_id={ID_4}", "--filter", "i-1")
     assert [] == listed("--filter", "nobody")
+
+
+@pytest.mark.parametrize("output_format", ["text", "json", "csv"])
+@pytest.mark.parametrize("sort", ["started_at", "-accelerator_pct", "project_id"])
+def test_a_sort_without_any_value_has_a_remark(statcore: Invoke, sort: str, output_format: str) -> None:
+    """The list is complete, but its order is another one."""
+    result = statcore("kernels", "--sort", sort, "--format", output_format)
+
+    by = sort.removeprefix("-")
+    assert f"statcore: {by} is known of none of the 2 kernels, which are in the order of their ids\n" == result.stderr
+    assert (0, True) == (result.exit_code, ID_1 in result.stdout)
+    assert "" == statcore("kernels", "--sort", "cpu_pct").stderr
+    assert "is known of" not in statcore("kernels", "--sort", sort, "--filter", "nobody").stderr
+
+
+def test_top_says_if_no_cpu_use_is_known(statcore: Invoke, fake: Any) -> None:
+    """That is no failure."""
+    fake.ANSWER["entries"] = {}
+    document = json.loads(statcore("top", "--once", "--format", "json").stdout)
+
+    remark = "cpu_pct is known of none of the 2 kernels, which are in the order of their ids"
+    assert ([], [remark]) == (document["failures"], document["infos"])
 
 
 def test_nothing_to_list_has_a_remark(statcore: Invoke) -> None:
@@ -226,7 +251,7 @@ def test_top_says_what_is_wrong_with_statistics(statcore: Invoke, fake: Any) -> 
     assert (0, "") == (as_json.exit_code, as_json.stderr)
     document = json.loads(as_json.stdout)
     assert {ID_1: "stale", ID_2: "unavailable"} == {id_: found["kind"] for id_, found in document["problems"].items()}
-    assert {"sessions", "kernels", "ages_s", "problems", "utilization", "failures"} == document.keys()
+    assert {"sessions", "kernels", "ages_s", "problems", "utilization", "failures", "infos"} == document.keys()
 
 
 def test_a_narrow_terminal_names_what_it_leaves_out(
@@ -258,3 +283,73 @@ def test_ages_are_short_texts(
     header, first, _ = statcore("kernels").stdout.splitlines()
 
     assert shown == first[header.index("AGE") :].split()[0]
+
+
+@pytest.fixture
+def many(fake: Any) -> list[str]:
+    """Thirty kernels, of which the last ten are unavailable; the ids in the order of their CPU use."""
+    ids = [f"6f1b3c9e-0a52-4a57-9d3e-{number:012d}" for number in range(30)]
+    fake.ANSWER.update(
+        entries={id_: {"cpu_util": {"current": "1", "pct": str(number)}} for number, id_ in enumerate(ids[:20])},
+        series=[({"kernel_id": id_, "session_id": ID_3.replace("0", "f"), "agent_id": "i-1"}, [1.0], [1.0]) for id_ in ids],
+        problems=dict.fromkeys(ids[20:], "unavailable"),
+    )
+    return ids[19::-1] + ids[:19:-1]
+
+
+@pytest.fixture
+def terminal(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Make the standard output of commands a terminal of eighteen lines."""
+    monkeypatch.setattr("click.testing._NamedTextIOWrapper.isatty", lambda stream: stream.name == "<stdout>", raising=False)
+    monkeypatch.setenv("LINES", "18")
+    monkeypatch.setenv("COLUMNS", "200")
+    monkeypatch.setenv("TERM", "xterm")
+
+
+def test_top_has_all_kernels_in_a_pipe(statcore: Invoke, many: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    """The size of a terminal limits what people see there, and nothing else."""
+    monkeypatch.setenv("LINES", "18")
+
+    as_json, as_text = statcore("top", "--once", "--format", "json"), statcore("top", "--once")
+
+    assert (many, []) == (list(json.loads(as_json.stdout)["kernels"]), json.loads(as_json.stdout)["failures"])
+    assert many == [line.split()[1] for line in as_text.stdout.splitlines()[1:]]
+
+
+@pytest.mark.usefixtures("terminal")
+def test_top_says_how_many_kernels_a_terminal_shows(statcore: Invoke, many: list[str]) -> None:
+    """It also tells of the problem of those that may be missing because of it; JSON has all kernels."""
+    result, as_json = statcore("top", "--once"), statcore("top", "--once", "--format", "json")
+
+    missing = "10 of 30 kernels have a problem and no cpu_pct: as it is"
+    said = ["statcore: 10 of 30 kernels are shown", f"statcore: {missing}"]
+    assert said == result.stderr.splitlines()[:2]
+    assert many[:10] == [id_ for id_ in many if id_ in result.stdout]
+    assert many == list(json.loads(as_json.stdout)["kernels"])
+
+
+@pytest.mark.usefixtures("fake")
+async def test_a_watched_list_says_how_many_objects_the_screen_shows(many: list[str]) -> None:
+    """It also tells of the problem of those that may be missing because of it."""
+    kernels = [KernelRecord(kernel_id=id_) for id_ in many]
+    items = [ListedObject(object_id=kernel.kernel_id, record=kernel, kernels=(kernel,)) for kernel in kernels]
+    missing = WithoutValue(count=10, problem_count=10, first_problem="as\nit is")
+    page = ListPage(items=items[:18], total_count=30, next_cursor="next", without_value=missing)
+    command = ListCommand(kind=KERNELS, sort="-cpu_pct", filters=(), output_format="text")
+
+    def lines_of(page: ListPage[Any], *, height: int) -> list[str]:
+        console = Console(width=120, height=height, file=io.StringIO())
+        console.print(command._draw(page, console))
+        return shown_on(console).splitlines()
+
+    narrow = lines_of(page, height=18)
+    shown = [id_ for id_ in many if id_ in "\n".join(narrow)]
+    assert (17, f"{len(shown)} of 30 kernels are shown at ") == (len(narrow), narrow[0][:30])
+    assert (many[: len(shown)], True) == (shown, len(shown) >= 10)
+    assert r"10 of 30 kernels have a problem and no cpu_pct: as\nit is" == narrow[1].rstrip()
+    unknown = attrs.evolve(page, without_value=attrs.evolve(missing, count=30))
+    remark = r"cpu_pct is known of none of the 30 kernels, which are in the order of their ids: as\nit is"
+    assert remark == lines_of(unknown, height=18)[1].rstrip()
+    assert remark[:79] == lines_of(attrs.evolve(unknown, items=items), height=60)[1].rstrip()
+    whole = lines_of(attrs.evolve(page, items=items), height=60)
+    assert ("30 kernels at ", 1) == (whole[0][:14], sum("kernels" in line for line in whole))

@@ -6,6 +6,8 @@ import io
 import math
 from array import array
 from collections.abc import Sequence
+from datetime import UTC, datetime
+from typing import Any, cast
 
 import attrs
 import pytest
@@ -14,8 +16,12 @@ from rich.console import Console
 
 from statcore.model.results import MatrixResult, Series
 from statcore.model.statistics import UNBOUNDED, Problem, ProblemKind, shown_value
+from statcore.model.time import QueryTimeRange
+from statcore.statistics import StatisticsRepository, StatisticsStatefulSource
+from statcore.statistics.utilization import UtilizationSource
 from statcore_cli.entries import Entries
 from statcore_cli.live_view import LiveState, sparkline
+from statcore_memory import MemoryStatistics
 
 KERNEL = "6f1b3c9e-0a52-4a57-9d3e-0c8f8f0e9b11"
 OTHER_KERNEL = "7a2c4d0f-0a52-4a57-9d3e-0c8f8f0e9b12"
@@ -67,6 +73,8 @@ def test_a_sparkline_is_drawn_between_zero_and_the_highest_value() -> None:
     """A value that is not finite is a gap, and a zero is the lowest bar."""
     assert "▁ ▅█" == sparkline([0.0, math.nan, 4.0, 8.0])
     assert "▁▁▁" == sparkline([0.0, 0.0, 0.0])
+    assert "▁ ▁" == sparkline([0.0, math.nan, 0.0])
+    assert "   " == sparkline([math.nan, math.inf, -math.inf])
     assert "" == sparkline([])
 
 
@@ -201,3 +209,62 @@ def test_failures_are_above_the_rows(capsys: pytest.CaptureFixture[str]) -> None
     assert ["here", "cpu_util: refused"] == screen_text(state, width=100).splitlines()[:2]
     assert ("statcore: cpu_util: refused\n", True) == (printed.err, "busy 50%" in printed.out)
     assert {"loads": {KERNEL: "busy 50%"}, "failures": ["cpu_util: refused"]}.items() <= state.document().items()
+
+
+class Answering:
+    """A backend that gives each query the same answer."""
+
+    def __init__(self, answer: MatrixResult) -> None:
+        """Take the answer."""
+        self.answer = answer
+
+    async def query_utilization(self, *_: object, **__: object) -> MatrixResult:
+        """Return the answer."""
+        return self.answer
+
+
+async def test_what_a_backend_says_about_its_answers_is_shown_once(capsys: pytest.CaptureFixture[str]) -> None:
+    """Missing data is a failure as an error is; an info is none, and stands below them without color."""
+    answer = MatrixResult(series=(), warnings=("store s1 is missing",), infos=("no counter\x1b",), partial=True)
+    now = datetime.now(UTC)
+    state = await LiveState.read(
+        StatisticsRepository(StatisticsStatefulSource(MemoryStatistics())),
+        UtilizationSource(cast("Any", Answering(answer)), max_values=1),
+        {KERNEL: "busy 50%", OTHER_KERNEL: "idle"},
+        title_name="load",
+        metrics=["cpu_util"],
+        time_range=QueryTimeRange(start=now, end=now, step="1s"),
+        rate_interval="5m",
+    )
+    state.print("text")
+
+    failures = [
+        "cpu_util: the answer is partial: the backend could not read all of its data",
+        "cpu_util: warning: store s1 is missing",
+    ]
+    info = r"cpu_util: info: no counter\x1b"
+    assert "".join(f"statcore: {line}\n" for line in [*failures, info]) == capsys.readouterr().err
+    assert ["here", *failures, info] == screen_text(state, width=100).splitlines()[:4]
+    assert (failures, ["cpu_util: info: no counter\x1b"]) == (state.document()["failures"], state.document()["infos"])
+
+
+def test_a_low_terminal_says_how_many_kernels_it_shows() -> None:
+    """Lines about problems take the place of rows, and further kernels may not have been read."""
+    ids = [f"{number:08d}-0a52-4a57-9d3e-0c8f8f0e9b11" for number in range(12)]
+    state = attrs.evolve(
+        state_of([1.0]), titles=dict.fromkeys(ids, "busy"), live=Entries(dict.fromkeys(ids, LIVE), {}), omitted=3
+    )
+
+    def lines_of(state: LiveState, *, height: int) -> list[str]:
+        stream = io.StringIO()
+        console = Console(file=stream, width=100, height=height)
+        console.print(state.screen(console, heading="here"))
+        return [line.rstrip() for line in stream.getvalue().splitlines()]
+
+    low = lines_of(attrs.evolve(state, failures=["a failure", "b failure"]), height=16)
+    shown = sum(id_[:8] in line for line in low for id_ in ids)
+
+    assert (15, ["here", f"{shown} of 15 kernels are shown", "a failure", "b failure"]) == (len(low), low[:4])
+    assert 7 == shown
+    assert "12 of 15 kernels are shown" == lines_of(state, height=40)[1]
+    assert "shown" not in "".join(lines_of(attrs.evolve(state, omitted=0), height=40))

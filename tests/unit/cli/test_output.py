@@ -15,9 +15,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from statcore.model import QueryTimeRange, Series
+from statcore.model import MatrixResult, QueryTimeRange, Series
 from statcore.model.statistics import MAX_LEVELS
-from statcore_cli.output import draw_chart, write_csv, write_json, write_table
+from statcore_cli.output import draw_chart, write_csv, write_json, write_matrix, write_table
 from statcore_cli.standard_output import printable
 
 
@@ -144,6 +144,32 @@ def test_the_labels_of_a_chart_of_bytes_have_units() -> None:
 
     assert ("3.0 GB |" in in_bytes, "(bytes/s)" in in_bytes) == (True, True)
     assert ("(ms)" in in_ms, "GB" in in_ms) == (True, False)
+
+
+@pytest.mark.parametrize("unit", ["", "bytes"])
+@pytest.mark.parametrize("values", [[1.7e308, 0.0, 1.7e308], [1e308, -1e308], [5e-324, 0.0]])
+def test_a_chart_that_cannot_be_drawn_says_so(values: list[float], unit: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """Its axis would end beyond the largest number, or have no length; the other series are drawn."""
+    found = [
+        Series(labels={"of": name}, timestamps=array("d", range(len(values))), values=array("d", values))
+        for name, values in (("odd", values), ("even", [1.0, 2.0]))
+    ]
+
+    write_matrix("plot", MatrixResult(series=tuple(found)), QueryTimeRange(start=0, end=10, step=1), unit=unit)
+
+    expected = f"of=odd\nnothing is drawn: no axis holds {min(values):g} to {max(values):g}\nof=even\n"
+    assert expected == capsys.readouterr().out[: len(expected)]
+
+
+@pytest.mark.parametrize(("size", "label"), [(1e300, "1e+300 B |"), (9e10, "90.0 GB |")])
+def test_a_senseless_number_of_bytes_is_a_short_label(size: float, label: str) -> None:
+    """A line is not longer than the terminal, also below zero."""
+    values = array("d", [-size, size])
+    series = Series(labels={}, timestamps=array("d", [1795341600.0, 1795341610.0]), values=values)
+
+    text = draw_chart(series, RANGE, width=80, unit="bytes")
+
+    assert (True, True) == (f" -{label}" in text, max(map(len, text.splitlines())) <= 80)
 
 
 @pytest.mark.parametrize("width", [50, 80, 200])

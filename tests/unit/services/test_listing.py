@@ -17,10 +17,20 @@ from tests.support.lazy_entries import Lazy
 from statcore.errors import InputError, LimitError, MalformedEntryError, UnavailableError
 from statcore.model import StatisticsBatch
 from statcore.model.inventory import EndpointRecord, KernelRecord, ReplicaRecord, SessionRecord
+from statcore.model.statistics import Problem, ProblemKind
 from statcore.runtime import Runtime
 from statcore.scopes import Scope, confine
 from statcore.services.figures import Figures
-from statcore.services.listing import AGENTS, ENDPOINTS, KERNELS, SESSIONS, ListPage, ObjectKind, ObjectListing
+from statcore.services.listing import (
+    AGENTS,
+    ENDPOINTS,
+    KERNELS,
+    SESSIONS,
+    ListPage,
+    ObjectKind,
+    ObjectListing,
+    WithoutValue,
+)
 from statcore.statistics import StatisticsRepository, StatisticsStatefulSource
 from statcore_memory import MemoryInventory, MemoryMetrics, MemoryStatistics
 
@@ -47,6 +57,7 @@ class Planted(MemoryStatistics):
 
     entries: dict[str, Any] = attrs.field(factory=dict[str, Any])
     error: Exception | None = None
+    problems: dict[str, str] = attrs.field(factory=dict[str, str])
     reads: list[int] = attrs.field(factory=list[int], init=False)
 
     async def fetch_kernel_statistics(self, ids: Sequence[str], /) -> StatisticsBatch:
@@ -54,7 +65,13 @@ class Planted(MemoryStatistics):
         self.reads.append(len(ids))
         if self.error is not None:
             raise self.error
-        return StatisticsBatch([self.entries.get(id_) for id_ in ids], ages_s=dict.fromkeys(range(len(ids)), 2.5))
+        problems = {
+            position: Problem(ProblemKind.UNAVAILABLE, message=self.problems[id_], key=id_)
+            for position, id_ in enumerate(ids)
+            if id_ in self.problems
+        }
+        entries = [self.entries.get(id_) for id_ in ids]
+        return StatisticsBatch(entries, ages_s=dict.fromkeys(range(len(ids)), 2.5), problems=problems)
 
     fetch_agent_statistics = fetch_kernel_statistics
 
@@ -138,6 +155,9 @@ def memory_of(page: ListPage[Any]) -> list[float | None]:
         (KERNELS, [f"session_id={SESSION_2}"], [KERNEL_3]),
         (KERNELS, ["no such text"], []),
         (AGENTS, ["agent_id=i-2"], ["i-2"]),
+        (AGENTS, [f"session_id={SESSION_1.upper()}"], ["i-1", "i-2"]),
+        (AGENTS, [f"session_id={SESSION_2}", f"kernel_id={KERNEL_3}"], ["i-1"]),
+        (AGENTS, [f"user_id={USER}"], []),
         (ENDPOINTS, [f"session_id={SESSION_2}"], [ENDPOINT]),
     ],
 )
@@ -165,6 +185,48 @@ async def test_objects_without_a_value_come_last(sort: str, expected: list[str])
     store = Planted({KERNEL_1: {"mem": {"current": "1000"}}, KERNEL_3: {"mem": {"current": "999"}}})
 
     assert expected == ids(await listing_of(store).read(KERNELS, sort=sort))
+
+
+@pytest.mark.parametrize("sort", ["cpu_pct", "-cpu_pct"])
+async def test_a_page_tells_how_many_objects_have_no_value(sort: str) -> None:
+    """Those that the page does not have are counted, too; a problem is the reason of some."""
+    store = Planted({KERNEL_1: {"cpu_util": {"pct": "x"}}, KERNEL_3: GPU_ENTRY}, problems={KERNEL_2: "unavailable"})
+    listing = listing_of(store)
+
+    page = await listing.read(KERNELS, sort=sort, limit=1)
+    rest = await listing.read(KERNELS, sort=sort, after=page.next_cursor)
+
+    unreadable = "cpu_util.pct is 'x', not the text of a finite number"
+    assert WithoutValue(count=2, problem_count=2, first_problem=unreadable) == page.without_value == rest.without_value
+
+
+@pytest.mark.parametrize(
+    ("kind", "sort", "expected"),
+    [
+        (KERNELS, "started_at", WithoutValue(count=3)),
+        (KERNELS, "-user_id", WithoutValue(count=1)),
+        (KERNELS, "id", WithoutValue()),
+        (KERNELS, "-kernels", WithoutValue()),
+        (KERNELS, "mem_bytes", WithoutValue(count=3, problem_count=1, first_problem="unavailable")),
+        (
+            SESSIONS,
+            "mem_bytes",
+            WithoutValue(
+                count=2,
+                problem_count=1,
+                first_problem=f"kernel {KERNEL_1} has no statistics; kernel {KERNEL_2}: unavailable",
+            ),
+        ),
+        (KERNELS, "age_s", WithoutValue()),
+    ],
+)
+async def test_what_has_no_value_is_counted_for_every_sort(
+    kind: ObjectKind[Any], sort: str, expected: WithoutValue
+) -> None:
+    """An object that lacks a value has no problem by that alone."""
+    store = Planted(problems={KERNEL_2: "unavailable"})
+
+    assert expected == (await listing_of(store).read(kind, sort=sort)).without_value
 
 
 async def test_figures_that_are_not_needed_are_not_read() -> None:

@@ -57,7 +57,8 @@ def command(
     temporary folder and stopped at the end. Needs no privileges, and leaves no files or processes behind. Ctrl-C ends it.
 
     JSON is {"loads": {ID: title}, "kernels": {ID: statistics}, "ages_s": {ID: seconds}, "problems": {ID: problem},
-    "utilization": {metric: [{"labels", "timestamps", "values"}]}, "failures": [message, ...]}.
+    "utilization": {metric: [{"labels", "timestamps", "values"}]}, "failures": [message, ...],
+    "infos": [message, ...]}. What the backend says about data that its answers lack is a failure.
     """
     if once and (serve or port is not None):
         raise InputError("--once serves no page; leave out --serve and --port")

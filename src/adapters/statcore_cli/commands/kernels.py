@@ -25,6 +25,7 @@ from statcore_cli.commands.lists import ListCommand, list_options
 from statcore_cli.entries import Entries, SelectedFields
 from statcore_cli.event_loop import run
 from statcore_cli.output import write
+from statcore_cli.standard_output import printable
 
 
 @click.command(
@@ -75,7 +76,8 @@ def command(
     "key"}}}. Statistics are null when the store has none for the ID, or when none of them can be read; in the second case
     the ID has a problem. A metric that cannot be read is a problem, and the other metrics of the ID are shown. The capacity
     and percentage of a metric without a bound mean nothing, and are null. The age is the time since the agent wrote the
-    entry; null is an unknown age. With --field the statistics are {field: text or null}.
+    entry; null is an unknown age. With --field the statistics are {field: text or null}, also when none of the fields can
+    be read, and null when the store has none.
 
     Problems are part of the answer, with exit code 0. A store that cannot answer at all is an error.
     """
@@ -92,11 +94,15 @@ def command(
     check_fields(fields)
     entries = run(_read(CommandContext.of(ctx), distinct_ids, fields), doing="reading live statistics")
     write(output_format, entries.headers, entries.rows(), entries.document)
+    if isinstance(entries, SelectedFields) and (unknown := entries.unknown_fields()):
+        click.echo(f"statcore: none of the entries has {' or '.join(map(printable, unknown))}", err=True)
 
 
 async def _read(context: CommandContext, ids: list[str], fields: tuple[str, ...]) -> Entries | SelectedFields:
     batch = await _read_statistics(context, ids)
-    return SelectedFields(ids, await batch.shown_columns(*fields)) if fields else Entries.read(ids, batch)
+    if not fields:
+        return Entries.read(ids, batch)
+    return SelectedFields(ids, await batch.shown_columns(*fields), [entry is not None for entry in batch.entries])
 
 
 async def _read_statistics(context: CommandContext, ids: list[str]) -> StatisticsBatch:

@@ -28,7 +28,7 @@ from statcore.services.listing import (
 from statcore_cli.command_context import CommandContext
 from statcore_cli.command_line import completing, format_option, setting_options
 from statcore_cli.event_loop import run, run_until_stopped
-from statcore_cli.output import percent_cell, screen_table, size_cell, write, write_json, write_table
+from statcore_cli.output import percent_cell, screen_rows, screen_table, size_cell, write, write_json, write_table
 from statcore_cli.standard_output import printable
 from statcore_cli.watching import INTERVAL_S, watch
 
@@ -140,14 +140,24 @@ class ListCommand:
         from rich.console import Group  # noqa: PLC0415 - only terminals need it
         from rich.text import Text  # noqa: PLC0415
 
-        heading = f"{page.total_count} {self.kind.name} at {datetime.now().astimezone():%H:%M:%S}; Ctrl-C ends it"
+        now = f"at {datetime.now().astimezone():%H:%M:%S}; Ctrl-C ends it"
+        heading = Text(f"{page.total_count} {self.kind.name} {now}")
         if not page.items:
-            return Text(heading)
+            return heading
         problem = _common_problem(page)
-        rows = _text_rows(page, with_problems=problem is None)
-        table = screen_table([*_HEADERS.values()], rows, console, droppable=_DROPPABLE)
+        rows = list(_text_rows(page, with_problems=problem is None))
         outage = [] if problem is None else [Text(f"no figures: {printable(problem)}", style="red")]
-        return Group(Text(heading), *outage, table)
+
+        def draw(count: int) -> RenderableType:
+            table = screen_table([*_HEADERS.values()], rows[:count], console, droppable=_DROPPABLE)
+            is_whole = count == page.total_count
+            lines = missing_values(page, self.kind.name, self.sort, is_whole=is_whole)
+            style = "red" if page.without_value.problem_count and not is_whole else ""
+            missing = [Text(printable(line), style=style) for line in lines]
+            shown = heading if is_whole else Text(f"{count} of {page.total_count} {self.kind.name} are shown {now}")
+            return Group(shown, *missing, *outage, table)
+
+        return screen_rows(draw, len(rows), console)
 
     def _print(self, page: ListPage[Any]) -> None:
         if self.output_format == "text":
@@ -165,6 +175,27 @@ class ListCommand:
         else:
             columns = ["id", *OWNER_LABELS[1:], _KERNELS, *FIGURES, _DEVICES, "problem"]
             write(self.output_format, columns, map(_csv_row, page.items), dict)
+        for line in missing_values(page, self.kind.name, self.sort, is_whole=True):
+            click.echo(f"statcore: {printable(line)}", err=True)
+
+
+def missing_values(page: ListPage[Any], name: str, sort: str | None, *, is_whole: bool) -> list[str]:
+    """Return a line if no object has a value to be sorted by, or if objects lack it for a problem that may not be shown.
+
+    Args:
+        page: a page of the list.
+        name: the plural of the name of the objects.
+        sort: by what the list is sorted, as in `ObjectListing.read`.
+        is_whole: whether all objects are shown, with their problems.
+    """
+    missing, by = page.without_value, (sort or "id").removeprefix("-")
+    if missing.count == page.total_count > 1:
+        line = f"{by} is known of none of the {page.total_count} {name}, which are in the order of their ids"
+    elif missing.problem_count and not is_whole:
+        line = f"{missing.problem_count} of {page.total_count} {name} have a problem and no {by}"
+    else:
+        return []
+    return [line if is_whole or missing.first_problem is None else f"{line}: {missing.first_problem}"]
 
 
 def _figures(item: ListedObject[Any]) -> Figures:
