@@ -394,6 +394,54 @@ async def test_a_row_has_marks_for_all_kinds_of_problems(
         await expect(shown.rows.locator('[data-title="Replicas"]').get_by_role("link")).to_have_count(2)
 
 
+async def test_parts_that_cannot_be_read_say_why(browser: Browser) -> None:
+    """Not that there are none; a device whose percentage is not known stays, and an unknown use is not the busiest."""
+    changes: dict[str, list[dict[str, Any]]] = {
+        "kernel_list": [
+            {"processes": None},
+            {"processes": []},
+            {"processes": [{"pid": pid, "cpu_pct": pct, "mem_bytes": 1} for pid, pct in ((1, None), (2, 0), (3, None))]},
+        ],
+        "agent_list": [
+            {"devices": None},
+            {
+                "devices": [
+                    {"metric": metric, "device_id": "a", "pct": None, "current": 1, "capacity": None, "unit": unit}
+                    for metric, unit in (("cpu_util", "percent"), ("net_rx", "bytes/s"))
+                ]
+            },
+        ],
+    }
+
+    async def answer(route: Route) -> None:
+        response = await route.fetch(headers={**route.request.headers, "if-none-match": "none"})
+        body = await response.json()
+        ((name, listed),) = body["data"].items()
+        for item, change in zip(listed["items"], changes[name], strict=False):
+            item.update(change)
+        problems = [{"path": [name, "items", 0, "figures"], "kind": "stale", "message": "old"}]
+        body["extensions"] = {"problems": problems}
+        (field,) = changes[name][0]
+        path = [name, "items", 0, field]
+        body["errors"] = [{"path": path, "message": "it is away", "extensions": {"code": "UnavailableError"}}]
+        await route.fulfill(response=response, json=body)
+
+    async with overview(browser, await small_world(), "/static/icon.svg") as shown:
+        await shown.page.route(re.compile("graphql.*(kernel|agent)_list"), answer)
+        await shown.page.goto(shown.page.url.replace("static/icon.svg", "#/kernels?sort=id"))
+        ids = sorted(kernel_id(number) for number in range(12))
+        why = {number: shown.cell(ids[number], "Processes").locator("[title]") for number in range(3)}
+        await expect(why[0]).to_have_attribute("title", "it is away")
+        await expect(why[1]).to_have_attribute("title", "The metric backend has no series of its processes")
+        await expect(why[2]).to_have_text("pid 2: 0 %, 2 more")
+        await shown.page.get_by_role("link", name="Agents").click()
+        devices = shown.rows.locator('[data-title="Devices"]')
+        away = devices.filter(has_text="it is away").locator("[title]")
+        await expect(away).to_have_attribute("title", "it is away")
+        unknown = devices.filter(has_text="cpu_util of a: not known").locator(".part")
+        await expect(unknown).to_have_count(1)
+
+
 async def test_an_outage_of_the_store_shows_and_heals(browser: Browser, monkeypatch: pytest.MonkeyPatch) -> None:
     """The figures stay, marked as those of an earlier answer; the mark goes when the store is back."""
     world = await small_world()

@@ -278,3 +278,36 @@ async def test_no_word_of_a_repeated_command_leaves_the_store(fake_valkey: Start
         with pytest.raises(StatcoreError) as error:
             await store.fetch_inference_metrics([KERNEL])
     assert "hunter2" not in "".join(traceback.format_exception(error.value))
+
+
+async def test_a_permission_without_an_answer_is_not_known(fake_valkey: StartFake) -> None:
+    """It counts as neither allowed nor refused; a SET that the server refuses for its options is allowed."""
+    contradiction, unknown, denied = (
+        b"-ERR syntax error\r\n",
+        b"-ERR unknown command 'TYPE'\r\n",
+        b"-NOPERM No permissions\r\n",
+    )
+    script = {
+        b"SET": [contradiction],
+        b"TYPE": [unknown],
+        b"PTTL": [denied],
+        b"STRLEN": [b"-BUSY wait\r\n"],
+        b"EXISTS": [b""],
+    }
+    url = await fake_valkey(script)
+    async with aclosing(ValkeyStatistics.from_url(url, options=ValkeyOptions(timeout_s=0.5))) as store:
+        (facts,) = await store.server_facts()
+    assert facts.reads is not None
+    assert facts.writes is not None
+    assert {"TYPE": None, "PTTL (ages)": False, "EXISTS": None} == {
+        action: allowed for action, allowed in facts.reads.items() if not allowed
+    }
+    assert {True} == set(facts.writes.values())
+
+
+async def test_an_only_server_that_hangs_has_a_fault(fake_valkey: StartFake) -> None:
+    """It is not left out, so that `statcore doctor` says why nothing is known of it."""
+    url = await fake_valkey({b"PING": [b""]})
+    async with aclosing(ValkeyStatistics.from_url(url, options=ValkeyOptions(timeout_s=0.5))) as store:
+        (facts,) = await store.server_facts()
+    assert ("", True) == (facts.address, "0.5" in (facts.fault or ""))

@@ -234,6 +234,15 @@ def test_requests_that_a_proxy_refuses_are_found(start_prometheus: Callable[...,
     assert found["backend reading"].detail.endswith(": query_range, series, label values")
 
 
+def test_requests_without_an_answer_are_not_known(start_prometheus: Callable[..., Server], tmp_path: Path) -> None:
+    """They are neither allowed nor refused."""
+    with forwarding(start_prometheus(), {"/series": 503}) as url:
+        status, found = doctor(tmp_path, metrics_url=url)
+
+    check = found["backend reading"]
+    assert (1, "wrong", "it is not known whether the user may do this: series") == (status, check.status, check.detail)
+
+
 def test_a_backend_that_refuses_every_query_is_one_finding(start_prometheus: Callable[..., Server], tmp_path: Path) -> None:
     """A missing credential is named, and nothing else is tried."""
     with forwarding(start_prometheus(), {"": 401}) as url:

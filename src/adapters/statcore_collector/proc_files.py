@@ -32,18 +32,18 @@ _MOST_DIGITS: Final = 20
 _CORE: Final = re.compile(r"cpu([0-9]+)")
 
 
-def read_cores(unreadable: Unreadable) -> Mapping[str, float]:
-    """Return the busy milliseconds of each core that is on, by core id; `unreadable` receives cores that cannot be read.
+def read_cores(unreadable: Unreadable) -> Mapping[str, float | None]:
+    """Return the busy milliseconds of each core that is on, by core id.
+
+    A core that is listed but cannot be read is None, and goes to `unreadable`.
 
     Raises:
         OSError: the file does not exist, or reading it is denied.
     """
-    cores: dict[str, float] = {}
+    cores: dict[str, float | None] = {}
     for line in _lines("stat"):
         if core := _CORE.match(line):
-            busy = unreadable.read(f"core {core[1]}", _busy_ms, line)
-            if busy is not None:
-                cores[core[1]] = busy
+            cores[core[1]] = unreadable.read(f"core {core[1]}", _busy_ms, line)
     return cores
 
 
@@ -52,19 +52,20 @@ def _busy_ms(line: str) -> float:
     return (user + nice + system + irq + softirq) * _TICK_MS
 
 
-def read_interfaces(unreadable: Unreadable) -> Mapping[str, tuple[int, int]]:
+def read_interfaces(unreadable: Unreadable) -> Mapping[str, tuple[int, int] | None]:
     """Return the bytes received and sent by each network interface that is up, except the loopback, by name.
 
-    `unreadable` receives the interfaces that cannot be read.
+    An interface that is listed but cannot be read is None, and goes to `unreadable`.
 
     Raises:
         OSError: the file does not exist, or reading it is denied.
     """
-    interfaces: dict[str, tuple[int, int]] = {}
+    interfaces: dict[str, tuple[int, int] | None] = {}
     for line in list(_lines("net/dev"))[2:]:
         name = line.rpartition(":")[0].strip()
-        counters = unreadable.read(f"interface {name!r}", _interface_bytes, name, line)
-        if counters is not None:
+        item = f"interface {name!r}"
+        counters = unreadable.read(item, _interface_bytes, name, line)
+        if counters is not None or item in unreadable.reasons:
             interfaces[name] = counters
     return interfaces
 
@@ -94,24 +95,22 @@ def interface_flags(name: str) -> int:
     return flags
 
 
-def read_disks(unreadable: Unreadable) -> Mapping[str, tuple[int, int]]:
+def read_disks(unreadable: Unreadable) -> Mapping[str, tuple[int, int] | None]:
     """Return the bytes read from and written to each disk and partition, by name, without loop and memory devices.
 
-    `unreadable` receives the disks that cannot be read.
+    A disk that is listed but cannot be read is None, and goes to `unreadable`.
 
     Raises:
         OSError: the file does not exist, or reading it is denied.
     """
-    disks: dict[str, tuple[int, int]] = {}
+    disks: dict[str, tuple[int, int] | None] = {}
     for number, line in enumerate(_lines("diskstats"), 1):
         fields = line.split()
         name = fields[2] if len(fields) > 2 else ""  # noqa: PLR2004 - the third field
         if not fields or name.startswith(("loop", "ram")):
             continue
         item = f"disk {name!r}" if name else f"line {number} of diskstats"
-        counters = unreadable.read(item, _disk_bytes, fields, line)
-        if counters is not None:
-            disks[name] = counters
+        disks[name] = unreadable.read(item, _disk_bytes, fields, line)
     return disks
 
 

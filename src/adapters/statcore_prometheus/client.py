@@ -13,7 +13,14 @@ import aiohttp
 import attrs
 
 from statcore.concurrency import Deadline, map_concurrently, run_concurrently
-from statcore.errors import AccessDeniedError, PartialAnswerError, ProtocolError, StatcoreError
+from statcore.errors import (
+    AccessDeniedError,
+    PartialAnswerError,
+    ProtocolError,
+    StatcoreError,
+    TimedOutError,
+    UnavailableError,
+)
 from statcore.model.results import AnswerNotes, MatrixResult, VectorResult, check_part, join_parts
 from statcore.model.time import MILLISECOND, QueryTimeRange, unix_ms
 from statcore.ports.diagnosis import ServerFacts
@@ -288,7 +295,7 @@ class PrometheusClient:
             certificate_expires_s=await self._transport.certificate_expires_s(),
         )
 
-    async def _reads(self) -> Mapping[str, bool]:
+    async def _reads(self) -> Mapping[str, bool | None]:
         """Return the endpoints that reading needs, and whether the server, or a proxy in front of it, allows each."""
         now, nothing = datetime.now(UTC), Selector(NO_SUCH_METRIC)
         requests = {
@@ -349,13 +356,20 @@ def _program(build: Mapping[str, object]) -> str:
     return f"{build.get('application') or 'Prometheus API'} {build.get('version') or ''}".rstrip()
 
 
-async def _is_allowed(answer: Awaitable[object]) -> bool:
-    """Return whether a request is allowed; a proxy answers 404 to a request that it does not pass on."""
+async def _is_allowed(answer: Awaitable[object]) -> bool | None:
+    """Return whether a request is allowed, None if the server does not say so.
+
+    A proxy answers 404 to a request that it does not pass on.
+    """
     try:
         async with Deadline(_FACTS_S, waiting_for="an answer"):
             await answer
-    except StatcoreError as error:
-        return not isinstance(error, AccessDeniedError | ProtocolError)
+    except (AccessDeniedError, ProtocolError):
+        return False
+    except (UnavailableError, TimedOutError):
+        return None
+    except StatcoreError:  # the server has read the request
+        return True
     return True
 
 

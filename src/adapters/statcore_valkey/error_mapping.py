@@ -46,6 +46,7 @@ _DENIED = (AuthenticationError, AuthorizationError, NoPermissionError)
 _NOT_NOW = (BusyLoadingError, ReadOnlyError, OutOfMemoryError, ClusterDownError, TryAgainError)
 _UNREACHABLE = (ConnectionError, TimeoutError, OSError)
 _CLUSTER_URL = "expected a URL with the addresses of its nodes, such as valkey+cluster://a:6379,b:6379"
+_NOT_NOW_TEXT: Final = "cannot answer now"
 _NOT_NOW_PREFIXES = ("BUSY ", "MISCONF ", "NOREPLICAS ")  # the driver has no classes for them
 
 
@@ -153,9 +154,7 @@ def _failure(error: Exception, *, service: str, user: str) -> StatcoreError:  # 
     if isinstance(error, AskError):
         address, is_ask = Address(*cast("tuple[str, int]", cast("Any", error).node_addr)), not isinstance(error, MovedError)
         if not address.port:  # otherwise the path of a socket of this machine
-            return UnavailableError(
-                f"{service} cannot answer now: it redirects to a server without a port", service=service
-            )
+            return UnavailableError(f"{service} {_NOT_NOW_TEXT}: it redirects to a server without a port", service=service)
         return RedirectError(f"{service} is part of a cluster; {_CLUSTER_URL}", address=address, is_ask=is_ask)
     if isinstance(error, ClusterCrossSlotError) or "cluster mode" in text:
         return UnsupportedError(f"{service} is part of a cluster; {_CLUSTER_URL}: {text}")
@@ -170,12 +169,17 @@ def _failure(error: Exception, *, service: str, user: str) -> StatcoreError:  # 
     if str(error).startswith("WRONGTYPE "):
         return WrongTypeError(f"{service} answered something unexpected: {text}")
     if isinstance(error, _NOT_NOW) or str(error).startswith(_NOT_NOW_PREFIXES):
-        return UnavailableError(f"{service} cannot answer now: {text}", service=service)
+        return UnavailableError(f"{service} {_NOT_NOW_TEXT}: {text}", service=service)
     if isinstance(error, _UNREACHABLE):
         return UnavailableError(f"{service} cannot be reached: {text}", service=service)
     if isinstance(error, RuntimeError) and "loop" in str(error):
         return ClosedError(f"the client of {service} belongs to another event loop, or its loop is closed")
     return ProtocolError(f"{service} answered something unexpected: {text}")
+
+
+def is_refused_for_now(outcome: object, /) -> bool:
+    """Return whether the server has answered that it cannot run the command now, unlike a server without an answer."""
+    return isinstance(outcome, UnavailableError) and f" {_NOT_NOW_TEXT}: " in str(outcome)
 
 
 def is_failure(outcome: object, /) -> bool:

@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from typing import Final, cast
 from uuid import uuid4
 
 import attrs
 
 from statcore.concurrency import Deadline, run_concurrently
-from statcore.errors import AccessDeniedError, StatcoreError
+from statcore.errors import AccessDeniedError, ProtocolError, StatcoreError
 from statcore.model.store_keys import activity_keys, container_count_key, endpoint_key, replica_key
 from statcore.ports.diagnosis import ServerFacts
 from statcore_connection.tls import certificate_expiry_s
 from statcore_valkey.databases import DatabasePair
+from statcore_valkey.error_mapping import RedirectError, is_refused_for_now
 from statcore_valkey.keyspace import Keyspace
 from statcore_valkey.node import Command, Node, RedisNode
 from statcore_valkey.topology import LONGEST_S, ask, fields_of, node_at
@@ -28,16 +29,16 @@ _PROGRAMS: Final = (("valkey_version", "Valkey"), ("dragonfly_version", "Dragonf
 class _Permissions:
     """What the user may do, as in `ServerFacts`."""
 
-    reads: Mapping[str, bool]
-    writes: Mapping[str, bool]
+    reads: Mapping[str, bool | None]
+    writes: Mapping[str, bool | None]
 
 
 async def read_server_facts(databases: DatabasePair, /) -> list[ServerFacts]:
     """Return what is known of each server of the statistics.
 
-    Servers that do not answer, or refuse everything, are left out. What the user may not do is tried with commands on keys
-    that nobody has. Nothing is written: a server checks the permission first, and then refuses a SET whose options
-    contradict each other.
+    A server that does not answer has a fault; one that refuses everything is left out. What the user may not do is tried
+    with commands on keys that nobody has. Nothing is written: a server checks the permission first, and then refuses a SET
+    whose options contradict each other.
     """
     keyspace, timeout_s = databases.statistics, min(databases.timeout_s, LONGEST_S)
     keyspace.lifetime.check(keyspace.name)
@@ -56,9 +57,9 @@ async def read_server_facts(databases: DatabasePair, /) -> list[ServerFacts]:
 async def _facts(address: str, node: Node, activity: _Permissions, timeout_s: float) -> ServerFacts | None:
     pong = await ask(node, ("PING",), timeout_s)
     if isinstance(pong, StatcoreError) and not isinstance(pong, AccessDeniedError):
-        return None
+        return ServerFacts(address=address, fault=str(pong))
     reads = await _allowed(_reads(node), node, timeout_s)
-    if not any(reads.values()):  # the server refuses the password, as the error of the store says
+    if {False} == set(reads.values()):  # the server refuses the password, as the error of the store says
         return None
     information = fields_of(await ask(node, ("INFO", "server"), timeout_s))
     fields = dict[str, str]() if isinstance(information, StatcoreError) else information
@@ -115,20 +116,32 @@ async def _activity(keyspace: Keyspace, timeout_s: float) -> _Permissions:
     key, _ = activity_keys(_NO_ID)
     get = "GET" if nodes[0].is_cluster else "MGET"
     may_read, may_write = [
-        all([await _is_allowed(node, command, timeout_s) for node in nodes]) for command in ((get, key), _set_nothing(key))
+        _all([await _is_allowed(node, command, timeout_s) for node in nodes]) for command in ((get, key), _set_nothing(key))
     ]
     return _Permissions(
         reads={f"{get} of the activity of sessions": may_read}, writes={"SET of the activity of sessions": may_write}
     )
 
 
-async def _allowed(commands: Iterable[tuple[str, Command]], node: Node, timeout_s: float) -> dict[str, bool]:
+def _all(permissions: Collection[bool | None]) -> bool | None:
+    return False if False in permissions else None if None in permissions else True
+
+
+async def _allowed(commands: Iterable[tuple[str, Command]], node: Node, timeout_s: float) -> dict[str, bool | None]:
     return {what: await _is_allowed(node, command, timeout_s) for what, command in commands}
 
 
-async def _is_allowed(node: Node, command: Command, timeout_s: float) -> bool:
-    # A node of a cluster redirects for a key of another node only if the user may use the command and the key.
-    return not isinstance(await ask(node, command, timeout_s), AccessDeniedError)
+async def _is_allowed(node: Node, command: Command, timeout_s: float) -> bool | None:
+    """Return whether the user may use a command, or None if the server does not say so."""
+    answer = await ask(node, command, timeout_s)
+    if not isinstance(answer, StatcoreError):
+        return True
+    if isinstance(answer, AccessDeniedError):
+        return False
+    if isinstance(answer, RedirectError) or is_refused_for_now(answer):  # a server checks the permission first
+        return True
+    is_contradiction = isinstance(answer, ProtocolError) and command[0] == "SET" and "unknown command" not in str(answer)
+    return True if is_contradiction else None
 
 
 async def _certificate_expires_s(node: Node, timeout_s: float) -> float | None:

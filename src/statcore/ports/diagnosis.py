@@ -67,8 +67,9 @@ class ServerFacts:
         program: its program and version, such as "Valkey 8.1.1".
         clock_offset_s: its clock minus the clock of this machine, in seconds.
         clock_error_s: how far the true offset may be from `clock_offset_s`: half the time that the answer took.
-        reads: what reading needs, such as "MGET of endpoints", and whether the user may do it.
-        writes: what writing needs, and whether the user may do it.
+        reads: what reading needs, such as "MGET of endpoints", and whether the user may do it; None if the server did not
+            say so.
+        writes: what writing needs, and whether the user may do it, in the same way.
         certificate_expires_s: when its TLS certificate expires, in unix seconds.
         fault: why the server does not answer, or None.
     """
@@ -77,8 +78,8 @@ class ServerFacts:
     program: str | None = None
     clock_offset_s: float | None = None
     clock_error_s: float = 0.0
-    reads: Mapping[str, bool] | None = None
-    writes: Mapping[str, bool] | None = None
+    reads: Mapping[str, bool | None] | None = None
+    writes: Mapping[str, bool | None] | None = None
     certificate_expires_s: float | None = None
     fault: str | None = None
 

@@ -5,14 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from math import isfinite
-from operator import attrgetter
-from typing import Final
+from typing import Final, TypeAlias
 
 import attrs
 
 from statcore.concurrency import in_turns, map_concurrently, run_both
 from statcore.model.results import VectorResult
-from statcore.model.statistics import Problem
+from statcore.model.statistics import Problem, ProblemKind
 from statcore.ports.metrics import MetricQuerierPort
 from statcore.promql.live_stat import distinct_batches
 from statcore.promql.utilization import RATE_INTERVAL
@@ -21,10 +20,15 @@ from statcore.queriers.interface import QueryStrategy, UtilizationMetricQuerier
 from statcore.queriers.matcher import LabelMatcher
 from statcore.statistics.live_stat import doubt_of, kernel_of
 
+_CPU: Final = "cpu_util"
+_MEM: Final = "mem"
 _MILLICORES_PER_PCT: Final = 10
 _KERNELS_PER_TURN: Final = 16
 _PID_DIGITS: Final = 9
 """How many digits a pid has at most: Linux has pids of seven, and any number of nine is an `Int` of GraphQL."""
+
+_Numbers: TypeAlias = dict[int, dict[str, float]]
+"""Sample values by pid, then by metric."""
 
 
 @attrs.frozen(kw_only=True)
@@ -48,7 +52,8 @@ class ProcessList:
 
     Args:
         processes: the processes that exist.
-        problem: *incomplete* if the backend says that its answer may lack data, otherwise None.
+        problem: *incomplete* if the backend says that its answer may lack data, or if a number means nothing, such as NaN,
+            and is therefore not known; otherwise None.
     """
 
     processes: Sequence[Process]
@@ -57,9 +62,9 @@ class ProcessList:
 
 @attrs.frozen
 class _ProcessMetric(UtilizationMetricQuerier):
-    """Querier of the current values of one metric, for each process of some kernels."""
+    """Querier of the current values of metrics, for each process of some kernels."""
 
-    metric: str
+    metrics: Sequence[str]
     strategy: QueryStrategy
     kernel_ids: Sequence[str]
 
@@ -68,10 +73,10 @@ class _ProcessMetric(UtilizationMetricQuerier):
 
     def labels(self) -> Mapping[str, str | LabelMatcher]:
         kernels = LabelMatcher.one_of(self.kernel_ids)
-        return {PROCESS_METRIC_LABEL: self.metric, "value_type": "current", "kernel_id": kernels}
+        return {PROCESS_METRIC_LABEL: LabelMatcher.one_of(self.metrics), "value_type": "current", "kernel_id": kernels}
 
     def group_by_labels(self) -> Sequence[str]:
-        return ["kernel_id", "pid"]
+        return [PROCESS_METRIC_LABEL, "kernel_id", "pid"]
 
     def query_strategy(self) -> QueryStrategy:
         return self.strategy
@@ -82,8 +87,8 @@ async def read_processes(
 ) -> list[ProcessList]:
     """Return the processes of each kernel, in order.
 
-    A process exists while the backend has its memory. Its CPU use is a rate, which a process that has ended keeps until
-    the end of the window.
+    A process exists while the backend has its memory or its CPU time. Its CPU use is a rate, which a process that has ended
+    keeps until the end of the window.
 
     Args:
         metrics: the backend.
@@ -96,37 +101,50 @@ async def read_processes(
     """
     answers: list[VectorResult] = []
 
-    async def read(metric: str, strategy: QueryStrategy) -> dict[str, dict[int, float]]:
-        """Return the values of a metric by kernel and pid."""
-        values_of: dict[str, dict[int, float]] = {}
+    async def read(names: Sequence[str], strategy: QueryStrategy) -> dict[str, _Numbers]:
+        """Return the values of metrics by kernel."""
+        numbers_of: dict[str, _Numbers] = {}
 
         async def read_batch(batch: Sequence[str]) -> None:
-            querier = _ProcessMetric(metric, strategy, batch)
+            querier = _ProcessMetric(names, strategy, batch)
             answer = await metrics.query_utilization_now(querier, rate_interval=rate_interval)
             answers.append(answer)
             named = frozenset(batch)
             async for part in in_turns(answer.samples):
                 for sample in part:
                     kernel_id, pid = kernel_of(sample, named), sample.labels.get("pid", "")
-                    if pid.isdecimal() and len(pid) <= _PID_DIGITS and isfinite(sample.value):
-                        values_of.setdefault(kernel_id, {})[int(pid)] = sample.value
+                    name = sample.labels.get(PROCESS_METRIC_LABEL, "")
+                    if name in names and pid.isdecimal() and len(pid) <= _PID_DIGITS:
+                        numbers_of.setdefault(kernel_id, {}).setdefault(int(pid), {})[name] = sample.value
 
         await map_concurrently(distinct_batches(kernel_ids), read_batch)
-        return values_of
+        return numbers_of
 
-    cpu, mem = await run_both(read("cpu_util", QueryStrategy.RATE), read("mem", QueryStrategy.GAUGE))
-    problem = doubt_of(answers)
+    rates, now = await run_both(read([_CPU], QueryStrategy.RATE), read([_CPU, _MEM], QueryStrategy.GAUGE))
+    doubt = doubt_of(answers)
     lists: list[ProcessList] = []
     async for part in in_turns(kernel_ids, size=_KERNELS_PER_TURN):
-        for kernel_id in part:
-            processes = _processes(cpu.get(kernel_id, {}), mem.get(kernel_id, {}))
-            lists.append(ProcessList(processes=processes, problem=problem))
+        lists += [_process_list(rates.get(kernel_id, {}), now.get(kernel_id, {}), doubt) for kernel_id in part]
     return lists
 
 
-def _processes(millicores: Mapping[int, float], mem_bytes: Mapping[int, float]) -> list[Process]:
-    processes = [
-        Process(pid=pid, cpu_pct=millicores[pid] / _MILLICORES_PER_PCT if pid in millicores else None, mem_bytes=number)
-        for pid, number in mem_bytes.items()
-    ]
-    return sorted(processes, key=attrgetter("pid"))
+def _process_list(rates: _Numbers, now: _Numbers, doubt: Problem | None) -> ProcessList:
+    processes: list[Process] = []
+    odd_pids: list[int] = []
+    for pid, numbers in sorted(now.items()):
+        millicores, mem_bytes = rates.get(pid, {}).get(_CPU), numbers.get(_MEM)
+        processes.append(
+            Process(
+                pid=pid,
+                cpu_pct=None if millicores is None or not isfinite(millicores) else millicores / _MILLICORES_PER_PCT,
+                mem_bytes=None if mem_bytes is None or not isfinite(mem_bytes) else mem_bytes,
+            )
+        )
+        if not all(map(isfinite, (*numbers.values(), millicores or 0))):
+            odd_pids.append(pid)
+    if not odd_pids:
+        return ProcessList(processes=processes, problem=doubt)
+    message = f"a number of {len(odd_pids)} processes means nothing, such as one of pid {odd_pids[0]}"
+    if doubt is not None:
+        message = f"{doubt.message}; {message}"
+    return ProcessList(processes=processes, problem=Problem(ProblemKind.INCOMPLETE, message=message))

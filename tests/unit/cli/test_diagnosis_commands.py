@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import pytest
 from tests.support.delegating import Delegating
 from tests.unit.cli.conftest import Invoke, answering, checks, csv_rows
 
+from statcore.errors import AccessDeniedError
 from statcore.ports import ServerFacts, ServerState, Topology
 from statcore_web.tokens import secret_hash
+
+UNKNOWN: Final = "it is not known whether the user may do this"
 
 
 class TestPlugins:
@@ -174,6 +178,92 @@ class TestDoctor:
             "backend clock b:1": "off",
         } == found
         assert 0 == result.exit_code
+
+    def test_the_fault_of_the_only_server_is_a_check(
+        self, statcore: Invoke, fake: Any, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """A backend may answer a ping, and not the questions about its version and clock; another finding is enough."""
+        facts = [ServerFacts(fault="no answer within 5 s")]
+        monkeypatch.setattr(fake.Backend, "server_facts", answering(facts), raising=False)
+
+        result = statcore("doctor", *self.OFF, "--format", "json")
+
+        assert 1 == result.exit_code
+        assert "ok" == checks(result)["backend"][0]
+        assert ("wrong", "no answer within 5 s", "check that server") == checks(result)["backend server"]
+        monkeypatch.setattr(fake.Backend, "ping", answering(AccessDeniedError("wrong password")))
+        assert "backend server" not in checks(statcore("doctor", *self.OFF, "--format", "json"))
+
+    def test_a_server_has_one_check_of_its_fault(
+        self, statcore: Invoke, fake: Any, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """A fault of the topology has the role; a fault that only the facts have replaces a server that looks well."""
+        down = ServerState(address="a:1", role="primary", fault="refused")
+        topology = Topology(servers=(down, ServerState(address="b:1", role="primary")))
+        facts = [ServerFacts(address=address, fault="no answer") for address in ("a:1", "b:1")]
+        monkeypatch.setattr(fake.Backend, "topology", answering(topology), raising=False)
+        monkeypatch.setattr(fake.Backend, "server_facts", answering(facts), raising=False)
+
+        found = checks(statcore("doctor", *self.OFF, "--format", "json"))
+
+        assert ("wrong", "primary: refused") == found["backend server a:1"][:2]
+        assert ("wrong", "no answer") == found["backend server b:1"][:2]
+
+    @pytest.mark.parametrize(
+        ("reads", "writes", "expected"),
+        [
+            (
+                {"GET": True, "TYPE": None},
+                {"SET": True, "DEL": None},
+                {
+                    "reading": ("wrong", f"{UNKNOWN}: TYPE"),
+                    "writing": ("warning", f"{UNKNOWN}: DEL"),
+                },
+            ),
+            (
+                {"GET": False, "TYPE": None},
+                {"SET": False, "DEL": None},
+                {
+                    "reading": (
+                        "wrong",
+                        f"the user may not do what reading needs: GET; {UNKNOWN}: TYPE",
+                    ),
+                    "writing": (
+                        "warning",
+                        f"the user may not do all that `statcore collect` needs: SET; {UNKNOWN}: DEL",
+                    ),
+                },
+            ),
+        ],
+    )
+    def test_a_permission_that_could_not_be_asked_is_not_known(
+        self,
+        statcore: Invoke,
+        fake: Any,
+        monkeypatch: pytest.MonkeyPatch,
+        reads: dict[str, bool | None],
+        writes: dict[str, bool | None],
+        expected: dict[str, tuple[str, str]],
+    ) -> None:
+        """It is neither allowed nor refused."""
+        facts = [ServerFacts(program="Acme 1.0", clock_offset_s=0.5, reads=reads, writes=writes)]
+        monkeypatch.setattr(fake.Backend, "server_facts", answering(facts), raising=False)
+
+        found = checks(statcore("doctor", *self.OFF, "--format", "json"))
+
+        assert expected == {name: found[f"backend {name}"][:2] for name in expected}
+
+    def test_a_certificate_that_has_expired_is_wrong(
+        self, statcore: Invoke, fake: Any, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """The days since then are shown."""
+        facts = [ServerFacts(program="Acme 1.0", clock_offset_s=0.5, certificate_expires_s=time.time() - 4.5 * 86_400)]
+        monkeypatch.setattr(fake.Backend, "server_facts", answering(facts), raising=False)
+
+        result = statcore("doctor", *self.OFF, "--format", "json")
+
+        status, detail, _ = checks(result)["backend certificate"]
+        assert (1, "wrong", "expired 4 days ago") == (result.exit_code, status, detail.partition(",")[0])
 
     def test_a_store_that_delegates_is_checked_as_a_whole(
         self, statcore: Invoke, fake: Any, monkeypatch: pytest.MonkeyPatch

@@ -78,10 +78,38 @@ async def test_what_is_not_known_of_a_process_is_none() -> None:
     backend = Backend()
     no_pids = [sample("mem", 3.0, pid=text) for text in ("x", "", "-7", "9" * 10, "9" * 5_000)]
     samples = [sample("mem", 1.0, pid=12), sample("mem", 2.0, pid=7), *no_pids]
-    backend.scrape(90.0, [*samples, sample("mem", float("nan"), pid=8), sample("cpu_util", 1.0, pid=7)])
+    backend.scrape(90.0, [*samples, sample("cpu_util", 1.0, pid=7)])
     with_processes, without = await read_processes(backend, [kernel_id(0), kernel_id(1)])
     assert [Process(pid=7, mem_bytes=2.0), Process(pid=12, mem_bytes=1.0)] == with_processes.processes
     assert ProcessList(processes=[]) == without
+
+
+async def test_a_process_without_a_memory_that_means_something_is_listed() -> None:
+    """Its memory is not known; a number that means nothing is a problem, and a missing one is not."""
+    backend = Backend()
+    nan = float("nan")
+    for time in (30.0, 60.0, 90.0):
+        odd = [sample("cpu_util", 900.0 * time, pid=2), sample("mem", nan, pid=2)]
+        no_rate = [sample("cpu_util", nan, pid=3), sample("mem", 5.0, pid=3)]
+        of_other = sample("cpu_util", 250.0 * time, kernel=1, pid=4)
+        backend.scrape(time, [*process(time, 1), *odd, *no_rate, of_other])
+    found, other = await read_processes(backend, [kernel_id(0), kernel_id(1)], rate_interval="2m")
+    expected = [(1, True, 4096.0), (2, True, None), (3, False, 5.0)]
+    assert expected == [(process.pid, process.cpu_pct is not None, process.mem_bytes) for process in found.processes]
+    message = "a number of 2 processes means nothing, such as one of pid 2"
+    assert Problem(ProblemKind.INCOMPLETE, message=message) == found.problem
+    assert [(4, None)] == [(process.pid, process.mem_bytes) for process in other.processes]
+    assert other.processes[0].cpu_pct
+    assert None is other.problem
+
+
+async def test_two_problems_are_one() -> None:
+    """The message has both."""
+    backend = Backend(notes={"partial": True})
+    backend.scrape(90.0, [sample("mem", float("inf"), pid=2)])
+    (found,) = await read_processes(backend, [kernel_id(0)])
+    message = f"{LACKS.message}; a number of 1 processes means nothing, such as one of pid 2"
+    assert Problem(ProblemKind.INCOMPLETE, message=message) == found.problem
 
 
 @pytest.mark.parametrize(
@@ -116,7 +144,7 @@ async def test_other_tasks_run_while_many_processes_are_read() -> None:
     """A turn of the event loop takes 128 samples, or makes the lists of 16 kernels."""
     kernels = [kernel_id(kernel) for kernel in range(256)]
     samples = [
-        Sample(labels={"kernel_id": kernel, "pid": str(pid)}, timestamp=90.0, value=1.0)
+        Sample(labels={"kernel_id": kernel, "pid": str(pid), PROCESS_METRIC_LABEL: "mem"}, timestamp=90.0, value=1.0)
         for kernel in kernels
         for pid in range(40)
     ]

@@ -6,7 +6,7 @@ import asyncio
 import math
 import os
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import AbstractAsyncContextManager
 from datetime import UTC, datetime
 from typing import Final, Literal, TypeAlias
@@ -179,7 +179,7 @@ async def _port_checks(
             servers += () if topology is None else _topology_checks(port, topology)
             with_facts = as_port(adapter, ServerFactsPort)
             if with_facts is not None and (fault is None or isinstance(fault, AccessDeniedError)):
-                servers += [found for facts in await with_facts.server_facts() for found in _server_checks(port, facts)]
+                servers = _with_facts(port, servers, await with_facts.server_facts(), is_wrong=fault is not None)
             if fault:
                 raise fault
             with_diagnosis = as_port(adapter, DiagnosisPort)
@@ -209,11 +209,30 @@ def _topology_checks(port: Port, topology: Topology) -> Iterator[Check]:
         yield Check(f"{port} slots", "", "wrong", detail, "start their server, or give the slots to another primary")
 
 
+def _with_facts(port: Port, servers: Iterable[Check], facts: Iterable[ServerFacts], *, is_wrong: bool) -> list[Check]:
+    """Return the checks of servers, and those of the facts; a server has one check of its fault.
+
+    Args:
+        port: what the servers are of.
+        servers: the checks of the topology.
+        facts: what is known of each server.
+        is_wrong: whether the check of the whole port says already why its only server does not answer.
+    """
+    found = {(check.check, check.subject): check for check in servers}
+    for each in facts:
+        if is_wrong and each.fault is not None and not each.address:
+            continue
+        for check in _server_checks(port, each):
+            key = check.check, check.subject
+            if key not in found or found[key].status == "ok":
+                found[key] = check
+    return list(found.values())
+
+
 def _server_checks(port: Port, facts: ServerFacts) -> Iterator[Check]:
-    """Yield a check for each thing that is known of a server."""
+    """Yield a check for each thing that is known of a server, or of why nothing is."""
     if facts.fault is not None:
-        if facts.address:  # otherwise the check of the whole port says why its only server does not answer
-            yield Check(f"{port} server", facts.address, "wrong", facts.fault, "check that server")
+        yield Check(f"{port} server", facts.address, "wrong", facts.fault, "check that server")
         return
     if facts.program is None:
         remedy = "allow the user to ask for it: +info in Valkey, /api/v1/status/buildinfo in Prometheus"
@@ -242,34 +261,48 @@ def _clock_check(port: Port, facts: ServerFacts) -> Check:
     return Check(name, facts.address, "wrong", detail, remedy)
 
 
-def _reading_check(port: Port, server: str, reads: Mapping[str, bool]) -> Check:
+def _reading_check(port: Port, server: str, reads: Mapping[str, bool | None]) -> Check:
     if all(reads.values()):
         return Check(f"{port} reading", server, "ok", "the user may do all that reading needs")
-    detail = f"the user may not do what reading needs: {_refused(reads)}"
-    return Check(f"{port} reading", server, "wrong", detail, "allow this on the server, or in a proxy in front of it")
+    detail = _lacking(reads, "the user may not do what reading needs")
+    remedy = "allow this on the server, or in a proxy in front of it"
+    if False not in reads.values():
+        remedy = "check why the server does not answer this"
+    return Check(f"{port} reading", server, "wrong", detail, remedy)
 
 
-def _writing_check(port: Port, server: str, writes: Mapping[str, bool]) -> Check:
+def _writing_check(port: Port, server: str, writes: Mapping[str, bool | None]) -> Check:
     if all(writes.values()):
         return Check(f"{port} writing", server, "ok", "the user may do all that `statcore collect` needs")
-    if not any(writes.values()):
+    if {False} == set(writes.values()):
         remedy = "only the user of `statcore collect` needs more: +set and +del in Valkey"
         return Check(f"{port} writing", server, "off", "the user may only read", remedy)
-    detail = f"the user may write, but not do all that `statcore collect` needs: {_refused(writes)}"
-    return Check(f"{port} writing", server, "warning", detail, "allow this to the user of `statcore collect`")
+    may_write = "may write, but not do all" if True in writes.values() else "may not do all"
+    detail = _lacking(writes, f"the user {may_write} that `statcore collect` needs")
+    remedy = "allow this to the user of `statcore collect`"
+    if False not in writes.values():
+        remedy = "check why the server does not answer this"
+    return Check(f"{port} writing", server, "warning", detail, remedy)
 
 
-def _refused(actions: Mapping[str, bool]) -> str:
-    return ", ".join(action for action, is_allowed in actions.items() if not is_allowed)
+def _lacking(actions: Mapping[str, bool | None], refusal: str) -> str:
+    """Return in one line what is refused, and what could not be asked."""
+    parts = ((refusal, False), ("it is not known whether the user may do this", None))
+    found = [(text, [action for action, allowed in actions.items() if allowed is kind]) for text, kind in parts]
+    return "; ".join(f"{text}: {', '.join(names)}" for text, names in found if names)
 
 
 def _certificate_check(port: Port, server: str, expires_s: float) -> Check:
-    days = math.floor((expires_s - time.time()) / _DAY_S)
-    detail = f"expires in {days} days, on {datetime.fromtimestamp(expires_s, UTC):%Y-%m-%d}"
+    name, left_s, day = f"{port} certificate", expires_s - time.time(), f"{datetime.fromtimestamp(expires_s, UTC):%Y-%m-%d}"
+    if left_s <= 0:
+        detail = f"expired {math.floor(-left_s / _DAY_S)} days ago, on {day}"
+        return Check(name, server, "wrong", detail, "renew the server's certificate; clients refuse it")
+    days = math.floor(left_s / _DAY_S)
+    detail = f"expires in {days} days, on {day}"
     if days >= _CERTIFICATE_DAYS:
-        return Check(f"{port} certificate", server, "ok", detail)
+        return Check(name, server, "ok", detail)
     remedy = "renew the server's certificate; clients refuse it once it has expired"
-    return Check(f"{port} certificate", server, "warning", detail, remedy)
+    return Check(name, server, "warning", detail, remedy)
 
 
 def _remedy(error: StatcoreError, url: Setting) -> str:  # noqa: PLR0911 - one return for each kind of error

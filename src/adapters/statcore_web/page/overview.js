@@ -10,12 +10,15 @@ import { clock, duration, exact, format } from "./units.js";
 /** @typedef {import("./list_view.js").ListKind} ListKind */
 /** @typedef {import("./grid.js").Column} Column */
 /** @typedef {import("./list_window.js").Row} Row */
+/** @typedef {import("./problems.js").Wrong} Wrong */
 /** @typedef {{metric: string, device_id: string, pct: number | null, current: number | null, capacity: number | null,
  *   unit: string | null}} Device */
 /** @typedef {{pid: number, cpu_pct: number | null, mem_bytes: number | null}} Process */
 /** @typedef {{replica_id: string, session_id: string | null, active: boolean}} Replica */
 
 const MOST_PARTS = 24;
+/** Metrics without a bound, so that no device has a percentage of it. */
+const UNBOUNDED = new Set(["cpu_used", "io_read", "io_write", "net_rx", "net_tx"]);
 /** A row has room for two lines. */
 const MOST_MARKS = 2;
 const COMPARED = "A full bar is the highest value of the rows that are loaded";
@@ -29,6 +32,17 @@ const MISSING = { kind: "missing", message: "there are no statistics, or none th
  */
 const Bar = ({ value, whole }) =>
   html`<span class="level" aria-hidden="true"><span style=${{ width: `${(100 * value) / (whole || 1)}%` }}></span></span>`;
+
+/**
+ * A dash for what is not known: its reason is what is wrong with the field of the item, if anything is.
+ * @param {Wrong[]} wrong
+ * @param {string} field
+ * @param {string} otherwise the reason if nothing is wrong
+ */
+function unknown(wrong, field, otherwise) {
+  const reason = wrong.find((each) => each.field === undefined || each.field === field)?.message ?? otherwise;
+  return html`<span class="faint" title=${reason}>—<span class="unseen"> ${reason}</span></span>`;
+}
 
 /**
  * @param {keyof typeof FIGURES} name
@@ -47,7 +61,7 @@ function figure(name, { whole: least = 0, ...more } = {}) {
     cell: ({ item, wrong }, { highest }) => {
       const value = item.figures?.[name];
       if (typeof value !== "number") {
-        return html`<span class="faint" title=${wrong[0]?.message ?? "not known"}>—<span class="unseen"> not known</span></span>`;
+        return unknown(wrong, "figures", "not known");
       }
       const whole = Math.max(least, highest[name] ?? 0);
       const scale = whole ? `; a full bar is ${format(whole, unit)}` : "";
@@ -189,7 +203,7 @@ const KERNELS = {
       title: "Processes",
       width: "minmax(13.5rem, 1.2fr)",
       onPhone: "minor",
-      cell: ({ item }) => processes(item.processes),
+      cell: ({ item, wrong }) => processes(item.processes, wrong),
     },
   ],
 };
@@ -233,7 +247,12 @@ const AGENTS = {
     figure("cpu_pct", { hint: OF_CORES }),
     figure("mem_bytes"),
     ...TRAFFIC,
-    { title: "Devices", width: "minmax(18rem, 3fr)", onPhone: "line", cell: ({ item }) => devices(item.devices) },
+    {
+      title: "Devices",
+      width: "minmax(18rem, 3fr)",
+      onPhone: "line",
+      cell: ({ item, wrong }) => devices(item.devices, wrong),
+    },
   ],
 };
 
@@ -257,18 +276,19 @@ function replicas(all, tabindex) {
   return html`${active} of ${all.length} active <span class="parts">${links}${more(all.length)}</span>`;
 }
 
-/** @param {Device[] | null} all */
-function devices(all) {
-  if (!all?.length) return html`<span class="faint" title="no statistics of devices">—</span>`;
-  const byMetric = Map.groupBy(
-    all.filter(({ pct }) => pct !== null),
-    ({ metric }) => metric,
-  );
-  return [...byMetric].map(
+/**
+ * @param {Device[] | null} all
+ * @param {Wrong[]} wrong
+ */
+function devices(all, wrong) {
+  const bounded = all?.filter(({ metric }) => !UNBOUNDED.has(metric));
+  if (!bounded?.length) return unknown(wrong, "devices", "no statistics of devices");
+  return [...Map.groupBy(bounded, ({ metric }) => metric)].map(
     ([metric, parts]) => html`<span class="parts" key=${metric}>
       ${metric} ${parts.slice(0, MOST_PARTS).map(({ device_id, pct, current, unit }) => {
-        const text = `${metric} of ${device_id}: ${format(pct, "percent")}${unit && unit !== "percent" ? `, ${format(current, unit)}` : ""}`;
-        return html`<span key=${device_id} class="part" title=${text}
+        const percent = pct === null ? "not known" : format(pct, "percent");
+        const text = `${metric} of ${device_id}: ${percent}${unit && unit !== "percent" ? `, ${format(current, unit)}` : ""}`;
+        return html`<span key=${device_id} class=${pct === null ? "part unknown" : "part"} title=${text}
           ><span style=${{ height: `${Math.min(100, pct ?? 0)}%` }}></span><span class="unseen">${text}</span></span
         >`;
       })}${more(parts.length)}
@@ -276,15 +296,20 @@ function devices(all) {
   );
 }
 
-/** @param {Process[] | null} all */
-function processes(all) {
-  if (!all?.length) return html`<span class="faint" title="The metric backend has no series of its processes">—</span>`;
-  const lines = all.map(
-    ({ pid, cpu_pct, mem_bytes }) => `pid ${pid}: CPU ${format(cpu_pct, "percent")}, ${format(mem_bytes, "bytes")}`,
-  );
-  const busiest = all.reduce((most, each) => ((each.cpu_pct ?? 0) > (most.cpu_pct ?? 0) ? each : most));
+/**
+ * The busiest process; one whose use is not known is named only if that of no process is known.
+ * @param {Process[] | null} all
+ * @param {Wrong[]} wrong
+ */
+function processes(all, wrong) {
+  if (!all?.length) return unknown(wrong, "processes", "The metric backend has no series of its processes");
+  const lines = all
+    .slice(0, MOST_PARTS)
+    .map(({ pid, cpu_pct, mem_bytes }) => `pid ${pid}: CPU ${format(cpu_pct, "percent")}, ${format(mem_bytes, "bytes")}`);
+  if (all.length > MOST_PARTS) lines.push(`and ${all.length - MOST_PARTS} more`);
+  const busiest = all.reduce((most, each) => ((each.cpu_pct ?? -1) > (most.cpu_pct ?? -1) ? each : most));
   const rest = all.length > 1 ? `, ${all.length - 1} more` : "";
-  return html`<span title=${lines.slice(0, MOST_PARTS).join("\n")}>pid ${busiest.pid}: ${format(busiest.cpu_pct, "percent")}${rest}</span>`;
+  return html`<span title=${lines.join("\n")}>pid ${busiest.pid}: ${format(busiest.cpu_pct, "percent")}${rest}</span>`;
 }
 
 /** @param {number} count how many parts there are */
