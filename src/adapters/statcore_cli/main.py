@@ -52,10 +52,10 @@ def _run() -> None:
     # Characters outside the terminal's encoding are escaped.
     cast(TextIOWrapper, sys.stdout).reconfigure(errors="backslashreplace")
     write_errors_at_once()
-    # Answers and errors already contain what most modules log. Only the log has a plugin that does not load, and warnings
-    # of a backend about a list.
+    # Answers and errors already contain what most modules log. Only the log has a plugin that does not load, warnings of a
+    # backend about a list, and ids of series that are left out.
     logging.getLogger().setLevel(logging.ERROR)
-    for name in ("statcore.plugins", "statcore_prometheus.client"):
+    for name in ("statcore.plugins", "statcore_prometheus.client", "statcore.statistics.series_inventory"):
         logging.getLogger(name).setLevel(logging.WARNING)
     cast(logging.Handler, logging.lastResort).setFormatter(LogLines("statcore: %(message)s"))
     try:
