@@ -11,7 +11,7 @@ StatcoreError                  500
 ├── ProtocolError              502  a service answered something that is not an answer
 │   └── MalformedEntryError    502  one stored entry, or one metric in it, cannot be decoded
 ├── QueryRejectedError         422  the metric backend read the query and refused it
-├── PartialAnswerError         503  strict mode: the backend answered, but not with everything
+├── PartialAnswerError         503  strict mode, or a list: the backend answered, but not with everything
 ├── MissingExtraError          500  an optional dependency is not installed
 ├── PluginError                500  a plugin or a querier breaks its contract
 └── UnsupportedError           501  valid, but not something this adapter can do
@@ -134,7 +134,7 @@ class QueryRejectedError(StatcoreError):
 
 
 class PartialAnswerError(StatcoreError):
-    """Strict mode: the backend answered, but says that something is missing."""
+    """The backend answered, but says that something is missing: an error in strict mode, and always for a list."""
 
     retryable: ClassVar[bool] = True
     http_status: ClassVar[int] = 503

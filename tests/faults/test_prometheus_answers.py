@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
+import time
 from contextlib import aclosing
 from typing import Any
 
 import pytest
+from tests.e2e.program import ID_1, ID_2, statcore
 from tests.faults.fake_prometheus import RANGE, Reply, StartClient, StartFake, refusal, vector
 
 from statcore.errors import PartialAnswerError, ProtocolError, UnsupportedError
 from statcore.model import QueryTimeRange
 from statcore.promql import Selector
+from statcore.testing.servers import Server
 from statcore_prometheus import PrometheusClient, PrometheusOptions
 
 
@@ -241,3 +245,17 @@ async def test_warnings_about_a_list_are_logged(
     async with aclosing(PrometheusClient(server.url, options=PrometheusOptions(strict=True))) as client:
         with pytest.raises(PartialAnswerError, match="a store is down"):
             await client.series(Selector("up"))
+
+
+async def test_the_program_says_which_ids_of_series_do_not_fit(
+    fake_prometheus: StartFake, http_reply: Reply, valkey: Server
+) -> None:
+    """A kernel whose id is none is not listed, and standard error says so."""
+    labels = [{"kernel_id": id_, "session_id": ID_2} for id_ in (ID_1, "kernel-7")]
+    result = [{"metric": each, "values": [[time.time(), "1"]]} for each in labels]
+    body = json.dumps({"status": "success", "data": {"resultType": "matrix", "result": result}})
+    server = await fake_prometheus(http_reply(body))
+    urls = {"statistics_url": valkey.url, "metrics_url": server.url}
+    done = await asyncio.to_thread(statcore, "kernels", "--format", "json", **urls)
+    assert [ID_1] == [kernel["id"] for kernel in json.loads(done.stdout)["kernels"]]
+    assert "statcore: 1 label values are not ids and count as unknown, such as kernel_id 'kernel-7'\n" == done.stderr

@@ -6,11 +6,14 @@ plugin statcore-victoriametrics gets them from a real server.
 
 from __future__ import annotations
 
+import asyncio
 import json
 import re
+from contextlib import aclosing
 from typing import Any, Final
 
 import pytest
+from tests.e2e.program import statcore
 from tests.faults.fake_prometheus import ANSWER, RANGE, Reply, StartClient, StartFake, refusal, values, vector
 
 from statcore.errors import (
@@ -61,7 +64,7 @@ def test_an_option_and_its_parameter_exclude_each_other(name: str) -> None:
         PrometheusOptions.from_settings({"parameters": {name: "1"}, name: True})
 
 
-@pytest.mark.parametrize(
+LACKING: Final = pytest.mark.parametrize(
     "members",
     [
         pytest.param({"warnings": [STORE]}, id="Thanos, a store is down"),
@@ -69,6 +72,9 @@ def test_an_option_and_its_parameter_exclude_each_other(name: str) -> None:
         pytest.param({"isPartial": True}, id="VictoriaMetrics"),
     ],
 )
+
+
+@LACKING
 async def test_an_engine_that_lacks_a_store_is_partial(
     fake_client: StartClient, http_reply: Reply, members: dict[str, Any]
 ) -> None:
@@ -81,6 +87,46 @@ async def test_an_engine_that_lacks_a_store_is_partial(
     for reading in (strict.query("up"), strict.query_range("up", RANGE)):
         with pytest.raises(PartialAnswerError):
             await reading
+
+
+@LACKING
+async def test_a_list_that_lacks_a_store_is_an_error(
+    fake_prometheus: StartFake, http_reply: Reply, members: dict[str, Any]
+) -> None:
+    """A list has no place for notes; the other member of a pair may have everything."""
+    lacking = await fake_prometheus(http_reply(json.dumps({**json.loads(LISTING), **members})))
+    whole = await fake_prometheus(http_reply('{"status":"success","data":["a"],"infos":["slow"]}'))
+    async with aclosing(PrometheusClient(lacking.url)) as client:
+        for reading in (
+            client.series(Selector("up")),
+            client.label_values("job"),
+            client.query_available_container_metrics(),
+        ):
+            with pytest.raises(PartialAnswerError):
+                await reading
+    async with aclosing(PrometheusClient(lacking.url, options=PrometheusOptions(fallback_urls=(whole.url,)))) as pair:
+        assert ["a"] == list(await pair.label_values("job"))
+
+
+@pytest.mark.parametrize("command", ["metrics container", "grafana", "rules"])
+async def test_the_program_writes_no_list_that_lacks_a_store(
+    fake_prometheus: StartFake, http_reply: Reply, command: str
+) -> None:
+    """It says in one line what is missing, and writes nothing."""
+    answer = {"status": "success", "data": ["mem"], "warnings": [STORE]}
+    server = await fake_prometheus(http_reply(json.dumps(answer)))
+    done = await asyncio.to_thread(statcore, *command.split(), metrics_url=server.url)
+    assert (1, "") == (done.returncode, done.stdout)
+    assert re.fullmatch(r"statcore: .*rpc error: code = Unavailable.*\n", done.stderr)
+
+
+async def test_the_program_shows_other_warnings_about_a_list(fake_prometheus: StartFake, http_reply: Reply) -> None:
+    """The list is the answer, and the warning is on standard error."""
+    answer = {"status": "success", "data": ["mem"], "warnings": ["results truncated\x1b due to limit"]}
+    server = await fake_prometheus(http_reply(json.dumps(answer)))
+    done = await asyncio.to_thread(statcore, "metrics", "container", "--format", "json", metrics_url=server.url)
+    assert (0, {"metrics": ["mem"]}) == (done.returncode, json.loads(done.stdout))
+    assert re.fullmatch(r"statcore: .*results truncated\\x1b due to limit\n", done.stderr)
 
 
 @pytest.mark.parametrize(

@@ -16,6 +16,7 @@ from statcore.concurrency import Deadline
 from statcore.errors import ProtocolError, StatcoreError, UnavailableError
 from statcore.model import MatrixResult, Series
 from statcore.queriers.coalescing import CoalescedQuerier
+from statcore.testing.simulation import prometheus_faults
 from statcore_prometheus import PrometheusClient, client, error_mapping, transport, wire
 from statcore_prometheus.server import Server
 from statcore_prometheus.transport import Transport
@@ -185,8 +186,9 @@ def connections_are_kept(patch: pytest.MonkeyPatch) -> None:
 
 
 def an_unread_answer_is_left_for_the_next(patch: pytest.MonkeyPatch) -> None:
-    """A connection goes back to the pool although its answer was not read to the end."""
+    """A connection goes back to the pool although its answer was not read to the end; bombs are larger than usual."""
     patch.setattr(ResponseHandler, "should_close", False)
+    patch.setattr(prometheus_faults, "_BOMB_BYTES", 20_000_000)
 
 
 def a_password_is_shown(patch: pytest.MonkeyPatch) -> None:

@@ -38,7 +38,7 @@ def _run() -> None:
     from io import TextIOWrapper  # noqa: PLC0415
     from typing import cast  # noqa: PLC0415
 
-    from statcore_cli.standard_output import guarded, write_errors_at_once  # noqa: PLC0415
+    from statcore_cli.standard_output import LogLines, guarded, write_errors_at_once  # noqa: PLC0415
 
     for descriptor in (0, 1, 2):
         try:
@@ -52,9 +52,12 @@ def _run() -> None:
     # Characters outside the terminal's encoding are escaped.
     cast(TextIOWrapper, sys.stdout).reconfigure(errors="backslashreplace")
     write_errors_at_once()
-    # Answers and errors already contain what adapters log. Only the log reports a plugin that does not load.
+    # Answers and errors already contain what most modules log. Only the log has a plugin that does not load, warnings of a
+    # backend about a list, and ids of series that are left out.
     logging.getLogger().setLevel(logging.ERROR)
-    logging.getLogger("statcore.plugins").setLevel(logging.WARNING)
+    for name in ("statcore.plugins", "statcore_prometheus.client", "statcore.statistics.series_inventory"):
+        logging.getLogger(name).setLevel(logging.WARNING)
+    cast(logging.Handler, logging.lastResort).setFormatter(LogLines("statcore: %(message)s"))
     try:
         from statcore_cli.app import cli  # noqa: PLC0415 - click may be missing, which is reported below
     except ModuleNotFoundError as error:

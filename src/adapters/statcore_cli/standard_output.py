@@ -9,6 +9,7 @@ shown, so that it cannot steer the terminal.
 
 from __future__ import annotations
 
+import logging
 import os
 import sys
 from collections.abc import Generator, Iterable
@@ -233,6 +234,14 @@ def _write_error(text: str) -> None:
     with suppress(OSError, ValueError):
         sys.stderr.write(text)
         sys.stderr.flush()
+
+
+class LogLines(logging.Formatter):
+    """Formats a record of the log as a line; of its traceback, if it has one, the lines stay."""
+
+    def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802 - logging's name
+        """Return the message on one line."""
+        return printable(super().formatMessage(record))
 
 
 def printable(text: str) -> str:

@@ -13,6 +13,7 @@ from uuid import UUID
 import attrs
 
 from statcore.model.batch import StatisticsBatch
+from statcore.model.statistics import Problem
 from statcore.ports import InventoryPort
 from statcore.services.listing import kernels_of_replicas
 from statcore.statistics import SessionStatistics, StatisticsRepository
@@ -78,7 +79,7 @@ class EndpointStatistics:
     ) -> StatisticsBatch:
         """Return `{metric: MetricValue map}` per endpoint, combined from the kernels of its replicas.
 
-        It is *incomplete* if the inventory does not know the session of a replica.
+        It is *incomplete* if the inventory does not know the session of a replica, and then empty if there is nothing else.
 
         Args:
             ctx: the request's context.
@@ -92,12 +93,19 @@ class EndpointStatistics:
         kernels_of = {endpoint_id: [kernel.kernel_id for kernel in of.kernels] for endpoint_id, of in found.items()}
         ctx.loaders.count(sum(map(len, kernels_of.values())))
         batch = await SessionStatistics(ctx.statistics_repository, ctx.inventory).read(kernels_of)
-        problems = dict(batch.problems)
+        entries, problems = list(batch), dict(batch.problems)
         for position, of in enumerate(found.values()):
-            if of.problem is not None and batch[position] is not None:
-                messages = [problem.message for problem in (of.problem, problems.get(position)) if problem is not None]
-                problems[position] = attrs.evolve(of.problem, message="; ".join(messages))
-        return attrs.evolve(batch, problems=problems)
+            if of.problem is None:
+                continue
+            problem = problems.get(position)
+            if problem is None:
+                entries[position] = {} if entries[position] is None else entries[position]
+                problems[position] = of.problem
+            else:
+                kind = problem.kind if entries[position] is None else of.problem.kind
+                message = f"{of.problem.message}; {problem.message}"
+                problems[position] = Problem(kind, message=message, key=of.problem.key)
+        return attrs.evolve(batch, entries=entries, problems=problems)
 
 
 class ReplicaStatistics:

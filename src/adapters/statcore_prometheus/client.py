@@ -80,7 +80,7 @@ class PrometheusClient:
     - `UnsupportedError`: the result is not made of floats.
     - `UnavailableError`, `TimedOutError`: no server can be reached, or none answers before the deadline.
     - `AccessDeniedError`: a credential is missing or refused.
-    - `PartialAnswerError`: in strict mode, the answer is partial or has warnings.
+    - `PartialAnswerError`: a list is partial; in strict mode, any answer is partial or has warnings.
     - `ProtocolError`: the answer is not one of the Prometheus HTTP API, or an unexpected error occurred.
     - `ClosedError`: the client is closed, or another event loop is running than at the first request.
 
@@ -339,9 +339,8 @@ class PrometheusClient:
 
     async def _list(self, request: Request, new_reader: Callable[[], Reader[Listing[_T]]], deadline: Deadline) -> list[_T]:
         listing = await self._transport.fetch(request, new_reader, deadline=deadline)
-        if listing.warnings or listing.partial:
-            # Callers get a plain list, which has no place for warnings.
-            _logger.warning("%s: %s", request.subject, "; ".join(listing.warnings) or "the answer is partial")
+        if listing.warnings:  # callers get a plain list, which has no place for them
+            _logger.warning("%s: %s", request.subject, "; ".join(listing.warnings))
         return listing.items
 
 

@@ -108,7 +108,7 @@ class PrometheusOptions:
         tls_verify: whether the server's certificate is checked.
         gzip: whether answers may be compressed; None means yes, except over loopback, where it costs more than it saves.
         strict: whether an answer that is partial or has warnings is an error; of an HA pair, only if no member gives a
-            complete answer. Without it, `label_values` and `series` log a warning for a list that lacks some.
+            complete answer. A list that is partial is an error without it, too; other warnings about a list are logged.
         max_answer_bytes: the most bytes of one answer, decompressed.
         max_points: the most points per series of one request; longer ranges are split.
         max_range_points: the most points per series of a range query in all its requests; a longer range is refused.

@@ -37,7 +37,7 @@ from statcore_prometheus.http_sessions import HttpSessions, SessionFactory
 from statcore_prometheus.options import PrometheusOptions
 from statcore_prometheus.requests import Request
 from statcore_prometheus.server import Server
-from statcore_prometheus.wire import Reader
+from statcore_prometheus.wire import Listing, Reader
 
 _T = TypeVar("_T")
 _Answer = TypeVar("_Answer", bound=AnswerNotes)
@@ -197,7 +197,7 @@ class Transport:
             AccessDeniedError: no server accepts the credential.
             TimedOutError: a server gave up, or did not answer in its share of the time.
             ProtocolError: an answer is not one of the Prometheus HTTP API.
-            PartialAnswerError: in strict mode, no server gives a complete answer.
+            PartialAnswerError: no server gives a complete list or, in strict mode, a complete answer.
         """
         failures = _Failures(self._options.attempts)
         return await retry(
@@ -272,7 +272,9 @@ class Transport:
         self._states.failback_at = self._options.clock() + self._options.failback_s
 
     def _check_complete(self, answer: AnswerNotes, request: Request) -> None:
-        if self._options.strict and (answer.warnings or answer.partial):
+        # A list has no place for notes: without an error, what it lacks would seem not to exist.
+        must_be_whole = self._options.strict or isinstance(answer, Listing)
+        if (must_be_whole and answer.partial) or (self._options.strict and answer.warnings):
             reasons = "; ".join(answer.warnings) or "the server says that the answer is partial"
             raise PartialAnswerError(f"{request.subject}: {reasons}", warnings=answer.warnings)
 

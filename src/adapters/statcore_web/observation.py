@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import inspect
 import os
+from collections import Counter as Amounts
 from collections.abc import AsyncGenerator, Awaitable, Callable, Generator, Sized
 from contextlib import asynccontextmanager, contextmanager
 from time import perf_counter
@@ -21,6 +22,9 @@ from prometheus_client.multiprocess import MultiProcessCollector
 
 from statcore.concurrency import on_retry
 from statcore.errors import StatcoreError
+from statcore.model.batch import StatisticsBatch, StatisticsColumns
+from statcore.model.results import AnswerNotes
+from statcore.model.statistics import ProblemKind
 from statcore.runtime import Runtime
 from statcore.statistics import StatisticsRepository, StatisticsStatefulSource
 from statcore.statistics.live_stat import KernelLiveStatService
@@ -77,6 +81,12 @@ class Observation:
         )
         self._call_errors = Counter(
             "statcore_port_errors", "Calls of ports that failed.", [*call, "error"], registry=registry
+        )
+        self._problems = Counter(
+            "statcore_port_problems",
+            "Entries with a problem, and partial answers about metrics, in calls of ports that did not fail.",
+            [*call, "kind"],
+            registry=registry,
         )
         self._retries = Counter("statcore_port_retries", "Attempts that failed and were repeated.", call, registry=registry)
         self._batch_ids = Histogram(
@@ -177,14 +187,17 @@ class Observation:
         return cast("_Port", _ObservedPort(port, name, self._recording))
 
     @contextmanager
-    def _recording(self, port: str, operation: str, arguments: tuple[object, ...]) -> Generator[None]:
-        """Record a call of a port within the block: its time, its error, its retries, and the size of its batch."""
+    def _recording(self, port: str, operation: str, arguments: tuple[object, ...]) -> Generator[Callable[[object], object]]:
+        """Record a call of a port within the block: its time, its error, its retries, and the size of its batch.
+
+        Yields a function that counts the problems of its result.
+        """
         if port == "statistics" and arguments and isinstance(arguments[0], Sized):
             self._batch_ids.labels(operation).observe(len(arguments[0]))
         repeated = on_retry.set(lambda _: self._retries.labels(port, operation).inc())
         start = perf_counter()
         try:
-            yield
+            yield lambda result: self._count_problems(port, operation, result)
         except Exception as error:
             kind = type(error).__name__ if isinstance(error, StatcoreError) else "unexpected"
             self._call_errors.labels(port, operation, kind).inc()
@@ -192,6 +205,18 @@ class Observation:
         finally:
             on_retry.reset(repeated)
             self._call_s.labels(port, operation).observe(perf_counter() - start)
+
+    def _count_problems(self, port: str, operation: str, result: object) -> None:
+        kinds: list[object] = []
+        if isinstance(result, StatisticsBatch):
+            kinds = [problem.kind for problem in result.problems.values()]
+        elif isinstance(result, StatisticsColumns):
+            kinds = [problem.kind for problems in result.problems.values() for problem in problems]
+        elif isinstance(result, AnswerNotes) and result.partial:
+            kinds = ["partial"]
+        for kind, number in Amounts(kinds).items():
+            label = str(kind) if kind == "partial" or isinstance(kind, ProblemKind) else "unexpected"
+            self._problems.labels(port, operation, label).inc(number)
 
     def _count_connections(self) -> None:
         self._open.set(sum(not transport.is_closing() for transport in self._connections))
@@ -233,5 +258,7 @@ class _ObservedPort:
         return call
 
     async def _recorded(self, operation: str, arguments: tuple[object, ...], answer: Awaitable[object]) -> object:
-        with self._record(self._name, operation, arguments):
-            return await within_request(answer, port=self._name)
+        with self._record(self._name, operation, arguments) as count_problems:
+            result = await within_request(answer, port=self._name)
+            count_problems(result)
+            return result

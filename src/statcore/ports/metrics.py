@@ -21,7 +21,8 @@ class MetricQuerierPort(Protocol):
     Bad input raises `InputError` and a querier that breaks its contract `PluginError`, both before anything is sent; a
     refused query raises `QueryRejectedError`, a backend that cannot be reached `UnavailableError`, one that takes longer
     than the adapter's deadline `TimedOutError`, one that answers nonsense `ProtocolError`. No series is an answer
-    without series, not an error.
+    without series, not an error. An answer that lacks data says that it is partial; a list has no place to say it, so a
+    list that lacks data raises `PartialAnswerError`.
     """
 
     async def query_utilization(

@@ -180,7 +180,7 @@ async def test_each_problem_of_figures_is_shown(arguments: str) -> None:
 
 @pytest.mark.parametrize("arguments", ["", '(sort: "-mem_bytes")'])
 async def test_figures_of_an_endpoint_without_a_replica_are_incomplete(arguments: str) -> None:
-    """The session of a replica may be unknown; if all are, there are no figures."""
+    """The session of a replica may be unknown; if all are, there are no figures, and the reason is the same."""
     store = MemoryStatistics()
     store.plant(kernel_id(0), ENTRY)
     inventory = inventory_of(1)
@@ -193,9 +193,11 @@ async def test_figures_of_an_endpoint_without_a_replica_are_incomplete(arguments
         f"{{ endpoint_list{arguments} {{ items {{ {FIGURES} }} }} }}"
     )
     assert [{"figures": SHOWN}, {"figures": None}] == answer.data["endpoint_list"]["items"]
-    assert ({"endpoint_list.items.0.figures": "incomplete"}, {}) == (answer.problems, answer.codes)
-    (problem,) = answer.extensions["problems"]
-    assert f"session {session_id(7)} of a replica is not known" == problem["message"]
+    incomplete = {f"endpoint_list.items.{position}.figures": "incomplete" for position in (0, 1)}
+    assert (incomplete, {}) == (answer.problems, answer.codes)
+    assert [f"session {session_id(7)} of a replica is not known"] * 2 == [
+        problem["message"] for problem in answer.extensions["problems"]
+    ]
 
 
 async def test_kernels_of_endpoints_count_for_the_limit_of_ids() -> None:

@@ -21,7 +21,10 @@ from tests.support.web_host import Client, TokenFile, get, post, runtime_of, ser
 
 from statcore.concurrency import Deadline, retry
 from statcore.errors import StatcoreError, UnavailableError
-from statcore.model.batch import StatisticsBatch
+from statcore.model import MatrixResult, QueryTimeRange
+from statcore.model.batch import StatisticsBatch, StatisticsColumns
+from statcore.model.statistics import Problem, ProblemKind
+from statcore.queriers import ContainerMetricQuerier
 from statcore.services import KernelLiveStatService
 from statcore.statistics import StatisticsRepository, StatisticsStatefulSource
 from statcore_memory import MemoryMetrics, MemoryStatistics
@@ -101,6 +104,52 @@ async def test_errors_are_counted_by_class_and_by_code(monkeypatch: pytest.Monke
     assert {(*operation, "UnavailableError"): 1, (*operation, "unexpected"): 1} == failed
     by_code = values(found["statcore_graphql_errors"], "_total", "code")
     assert {("UnavailableError",): 2, ("InternalError",): 2, ("InputError",): 1} == by_code
+
+
+class Partly(MemoryStatistics):
+    """A store that cannot read one id, and has lost a part of another."""
+
+    async def fetch_kernel_statistics(self, ids: Any, /) -> StatisticsBatch:
+        """Return nothing."""
+        problems = dict(enumerate([ProblemKind.UNAVAILABLE, ProblemKind.UNAVAILABLE, ProblemKind.INCOMPLETE]))
+        return StatisticsBatch(
+            [None] * len(ids), problems={position: Problem(kind, message="lost") for position, kind in problems.items()}
+        )
+
+    async def fetch_kernel_columns(self, ids: Any, fields: Any, /) -> StatisticsColumns:
+        """Return nothing as columns."""
+        return await (await self.fetch_kernel_statistics(ids)).columns(*fields)
+
+
+class Lacking(MemoryMetrics):
+    """A backend that lacks a store."""
+
+    async def query_utilization(self, *_: Any, **__: Any) -> MatrixResult:
+        """Return nothing, and say so."""
+        return MatrixResult(series=(), partial=True)
+
+
+async def test_problems_of_answers_are_counted_by_kind() -> None:
+    """A call that answers without entries, or with a part of the series, is no error, and is counted all the same."""
+    observation = Observation()
+    observed = observation.observed(runtime_of(statistics=Partly(), metrics=Lacking()))
+    ids = [session_id(number) for number in range(4)]
+    await observed.repository.get_kernel_statistics_batch(ids)
+    await observed.repository.get_kernel_statistics_columns(ids, ["mem.current"])
+    times = QueryTimeRange(start=0, end=60, step="60s")
+    await observed.metrics.query_utilization(ContainerMetricQuerier(metric_name="mem", value_type="current"), times)
+    (found,) = (
+        family
+        for family in text_string_to_metric_families(observation.exposition().decode())
+        if family.name == "statcore_port_problems"
+    )
+    assert {
+        ("statistics", "fetch_kernel_statistics", "unavailable"): 2,
+        ("statistics", "fetch_kernel_statistics", "incomplete"): 1,
+        ("statistics", "fetch_kernel_columns", "unavailable"): 2,
+        ("statistics", "fetch_kernel_columns", "incomplete"): 1,
+        ("metrics", "query_utilization", "partial"): 1,
+    } == values(found, "_total", "port", "operation", "kind")
 
 
 class Retrying(MemoryMetrics):
