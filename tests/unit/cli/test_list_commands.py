@@ -290,7 +290,7 @@ def many(fake: Any) -> list[str]:
     """Thirty kernels, of which the last ten are unavailable; the ids in the order of their CPU use."""
     ids = [f"6f1b3c9e-0a52-4a57-9d3e-{number:012d}" for number in range(30)]
     fake.ANSWER.update(
-        entries={id_: {"cpu_util": {"current": "1", "pct": str(number)}} for number, id_ in enumerate(ids[:20])},
+        entries={id_: {"cpu_util": {"current": "1", "pct": str(number + 1)}} for number, id_ in enumerate(ids[:20])},
         series=[({"kernel_id": id_, "session_id": ID_3.replace("0", "f"), "agent_id": "i-1"}, [1.0], [1.0]) for id_ in ids],
         problems=dict.fromkeys(ids[20:], "unavailable"),
     )
