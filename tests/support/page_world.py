@@ -95,7 +95,10 @@ class PageWorld:
             gpus = {f"cuda{gpu}": _percent((gpu * 41 + turn + number * 13) % 101) for gpu in range(4)}
             await self.statistics.store_agent_statistics(
                 agent_id,
-                node={"cpu_util": MetricValue(current="1", pct="412.5"), "mem": MetricValue(current=str(100 * GIB))},
+                node={
+                    "cpu_util": MetricValue(current="4125", capacity="1000", pct="412.5"),
+                    "mem": MetricValue(current=str(100 * GIB)),
+                },
                 devices={"cpu_util": cores, "cuda_util": gpus},
                 interval_s=3_600,
             )
@@ -131,7 +134,7 @@ def figures(number: int, turn: int = 0) -> dict[str, MetricValue]:
 
 
 def _percent(value: float) -> MetricValue:
-    return MetricValue(current=f"{value * 10:.0f}", pct=f"{value:.2f}", unit_hint="percent")
+    return MetricValue(current=f"{value * 10:.0f}", capacity="1000", pct=f"{value:.2f}", unit_hint="percent")
 
 
 def _maps(metrics: Mapping[str, MetricValue]) -> dict[str, object]:
