@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from itertools import compress, islice
+from itertools import compress
 from typing import Any, Final, Self
 
 import attrs
@@ -176,10 +176,12 @@ class LiveState:
         problems = [Text(printable(line), style="red", no_wrap=True, overflow="ellipsis") for line in self.problem_lines()]
         failures = [Text(printable(failure), style="red") for failure in self.failures]
         remarks = [Text(printable(info)) for info in self.infos]
+        rows = [(row, "red" if self._problems(id_) else "") for id_, row in zip(self.titles, self.rows(), strict=True)]
 
         def draw(count: int) -> RenderableType:
-            tables = (self._table(count, dropped=_DROPPABLE[:columns]) for columns in range(len(_DROPPABLE) + 1))
-            table = next((table for table in tables if fits(table, console)), self._table(count, dropped=_DROPPABLE))
+            tables = (self._table(rows[:count], dropped=_DROPPABLE[:columns]) for columns in range(len(_DROPPABLE)))
+            table = next((table for table in tables if fits(table, console)), None)
+            table = table or self._table(rows[:count], dropped=_DROPPABLE)
             return Group(Text(heading), *map(Text, self._shown(count)), *problems, *failures, *remarks, table)
 
         return screen_rows(draw, len(self.titles), console)
@@ -189,12 +191,12 @@ class LiveState:
         total = len(self.titles) + self.omitted
         return [] if count == total else [f"{count} of {total} kernels are shown"]
 
-    def _table(self, count: int, *, dropped: Sequence[str]) -> Table:
+    def _table(self, styled_rows: Sequence[tuple[list[str], str]], *, dropped: Sequence[str]) -> Table:
         table = Table(box=box.SIMPLE_HEAD, pad_edge=False, collapse_padding=True)
         kept = [column not in dropped for column in self.columns]
         rows = [
             list(compress(map(printable, [title, kernel_id[:8], *numbers]), kept))
-            for title, kernel_id, *numbers in islice(self.rows(), count)
+            for (title, kernel_id, *numbers), _ in styled_rows
         ]
         for position, column in enumerate(compress(self.columns, kept)):
             if column == _COURSE:
@@ -209,9 +211,8 @@ class LiveState:
                 no_wrap=True,
                 width=width,
             )
-        for kernel_id, row in zip(islice(self.titles, count), rows, strict=True):
+        for row, (_, style) in zip(rows, styled_rows, strict=True):
             *cells, bars = row if kept[-1] else [*row, ""]
-            style = "red" if self._problems(kernel_id) else None
             table.add_row(*map(Text, cells), *([_Tail(bars)] if kept[-1] else []), style=style)
         return table
 
