@@ -12,7 +12,7 @@ from statcore.errors import MalformedEntryError, StatcoreError
 from statcore.model.batch import StatisticsBatch
 from statcore.model.numbers import finite_number, format_sample_value
 from statcore.model.results import VectorResult
-from statcore.model.statistics import UNBOUNDED
+from statcore.model.statistics import has_capacity
 from statcore.model.text import describe
 
 _IDLE_PCT: Final = Decimal(0)
@@ -99,8 +99,7 @@ def _percent(metric: str, kernel_id: str, statistics: StatisticsBatch, position:
     percent = finite_number(fields.get("pct"))
     if percent is None:
         return Abstention(f"kernel {kernel_id} has no finite {metric}: pct is {fields.get('pct')!r:.100}")
-    capacity = fields.get("capacity")
-    if not percent and (capacity == UNBOUNDED or not finite_number(capacity)):  # agents write 0.00 then
+    if not percent and not has_capacity(fields.get("capacity")):
         return Abstention(f"kernel {kernel_id} has no capacity of {metric}, and so no percentage")
     return percent
 

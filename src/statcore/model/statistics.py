@@ -121,6 +121,11 @@ class MetricValue:
         }
 
 
+def has_capacity(capacity: object) -> bool:
+    """Return whether the capacity of a stored metric is one; without it, agents write 0.00 as `pct`."""
+    return capacity != UNBOUNDED and bool(finite_number(capacity))
+
+
 def hidden_fields(metric: str, capacity: object) -> tuple[str, ...]:
     """Return the fields of a stored metric that agents write but that mean nothing.
 
@@ -136,7 +141,7 @@ def shown_pct(metric: str, fields: Mapping[str, Any]) -> object:
     capacity, pct = fields.get("capacity"), fields.get("pct")
     if "pct" in hidden_fields(metric, capacity):
         return None
-    return pct if finite_number(capacity) or finite_number(pct) != 0 else None
+    return pct if has_capacity(capacity) or finite_number(pct) != 0 else None
 
 
 def shown_value(metric: str, value: object) -> object:
