@@ -40,6 +40,18 @@ async def connected(proxy: TcpProxy) -> AsyncIterator[tuple[asyncio.StreamReader
         writer.transport.abort()
 
 
+async def test_a_connection_is_closed_when_its_handler_ends() -> None:
+    """Left open by asyncio, it would be garbage once the client has closed its end, and would warn in another test."""
+
+    async def ignore(_: asyncio.StreamReader, __: asyncio.StreamWriter) -> None:
+        pass
+
+    async with listening(ignore) as port, asyncio.timeout(PATIENCE_S):
+        reader, writer = await asyncio.open_connection(LOOPBACK, port)
+        assert b"" == await reader.read()
+        writer.close()
+
+
 async def test_connections_that_have_ended_are_not_kept() -> None:
     """A soak makes many thousands; if each were kept, collecting the garbage would stop all proxies for a second."""
     ended = asyncio.Semaphore(0)

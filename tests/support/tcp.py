@@ -21,9 +21,12 @@ Handler: TypeAlias = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awai
 
 @asynccontextmanager
 async def listening(handle: Handler, *, port: int = 0, ssl: SSLContext | None = None) -> AsyncGenerator[int]:
-    """Handle connections until the block ends; yield the port, by default a free one."""
+    """Handle connections until the block ends; yield the port, by default a free one.
+
+    A connection is closed when its handler ends.
+    """
     tasks: set[asyncio.Task[None]] = set()
-    writers = weakref.WeakSet[asyncio.StreamWriter]()  # an open connection is kept by the loop
+    writers = weakref.WeakSet[asyncio.StreamWriter]()  # one that still has bytes to send is kept by the loop
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         task = asyncio.current_task()
@@ -34,6 +37,7 @@ async def listening(handle: Handler, *, port: int = 0, ssl: SSLContext | None = 
             with suppress(asyncio.CancelledError):  # the callback of the stream would log it
                 await handle(reader, writer)
         finally:
+            writer.close()
             tasks.discard(task)
 
     server = await asyncio.start_server(serve, "127.0.0.1", port, ssl=ssl)
