@@ -192,7 +192,7 @@ class LiveState:
         return [] if count == total else [f"{count} of {total} kernels are shown"]
 
     def _table(self, styled_rows: Sequence[tuple[list[str], str]], *, dropped: Sequence[str]) -> Table:
-        table = Table(box=box.SIMPLE_HEAD, pad_edge=False, collapse_padding=True)
+        table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0))
         kept = [column not in dropped for column in self.columns]
         rows = [
             list(compress(map(printable, [title, kernel_id[:8], *numbers]), kept))
