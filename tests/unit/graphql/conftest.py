@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 import pytest
+from graphql import version_info
 
 PLUGIN = '''
 from dataclasses import dataclass
@@ -68,3 +70,11 @@ def nodes(install: Callable[..., Path]) -> Any:
     import acme_nodes_nodes  # type: ignore[import-not-found]  # noqa: PLC0415 - installed just now
 
     return acme_nodes_nodes
+
+
+@pytest.fixture
+def lists() -> Any:
+    """The module that completes lists by plans, for which graphql-core has the methods since 3.3."""
+    if version_info < (3, 3):
+        pytest.skip("plans need graphql-core 3.3")
+    return import_module("statcore_graphql.schema.lists")

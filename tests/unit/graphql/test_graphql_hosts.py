@@ -20,7 +20,7 @@ from tests.support.graphql_host import Host, inventory_of, kernel_id, session_id
 from statcore.model import Problem, ProblemKind
 from statcore_graphql import GraphQueryContext
 from statcore_graphql.fastapi import FastAPIQueryContext
-from statcore_graphql.schema import Query, lists
+from statcore_graphql.schema import Query
 from statcore_graphql.schema.compute_session import ComputeSession, ComputeSessionList, Kernel
 from statcore_graphql.schema.loaded import metrics_field
 from statcore_memory import MemoryStatistics
@@ -210,7 +210,7 @@ HOST_QUERIES = [
 @pytest.mark.parametrize("size", [1, 1_000])
 @pytest.mark.parametrize("query", HOST_QUERIES)
 async def test_a_hosts_lists_are_answered_as_graphql_core_does(
-    query: str, size: int, monkeypatch: pytest.MonkeyPatch
+    query: str, size: int, monkeypatch: pytest.MonkeyPatch, lists: Any
 ) -> None:
     """Its own fields, null items, items that are awaited, errors that leave no list, and permissions hold."""
     monkeypatch.setattr(lists, "_ITEMS_PER_REQUEST", size)
@@ -256,7 +256,7 @@ async def test_a_hosts_extension_sees_each_field() -> None:
     assert counts == Counter(Recording.seen)
 
 
-def test_graphql_core_has_what_is_overridden_and_called() -> None:
+def test_graphql_core_has_what_is_overridden_and_called(lists: Any) -> None:
     """Lists are completed by an override of its executor; another version may call or name the methods differently."""
     item = "item_type field_details_list info item_path position_context"
     parameters = {

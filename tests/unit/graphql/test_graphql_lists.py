@@ -16,7 +16,7 @@ from tests.support.turns import counting_turns
 from statcore.errors import UnsupportedError
 from statcore.model import StatisticsBatch
 from statcore.model.inventory import KernelRecord, SessionRecord
-from statcore_graphql.schema import encode_response, lists
+from statcore_graphql.schema import encode_response
 from statcore_graphql.schema.query import DEFAULT_LIMIT, MAX_LIMIT
 from statcore_memory import MemoryInventory, MemoryStatistics
 
@@ -213,13 +213,14 @@ async def test_other_tasks_run_while_a_long_list_is_completed(
     size: int,
     encoded: bool,  # noqa: FBT001 - a parameter of the test
     monkeypatch: pytest.MonkeyPatch,
+    lists: Any,
 ) -> None:
     """Another task gets a turn after each slice of the list, and no slice has more objects than the constant says."""
     completed: list[int] = []
     complete = lists.ListExecutor._complete_turn
 
     async def recording(*arguments: Any) -> list[Any]:
-        items = await complete(*arguments)
+        items: list[Any] = await complete(*arguments)
         completed.append(len(items))
         return items
 

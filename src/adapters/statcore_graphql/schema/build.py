@@ -6,7 +6,7 @@ import logging
 from typing import Final
 
 import strawberry
-from graphql import GraphQLError
+from graphql import GraphQLError, version_info
 from strawberry.extensions import AddValidationRules, MaxTokensLimiter
 from strawberry.schema.config import StrawberryConfig
 from strawberry.types import ExecutionContext
@@ -14,8 +14,8 @@ from strawberry.types import ExecutionContext
 from statcore.model.text import describe
 from statcore_graphql.loaders import DataLoaderManager
 from statcore_graphql.schema.documents import DocumentCache, DocumentCheck, new_documents
+from statcore_graphql.schema.execution import CancellableExecutor
 from statcore_graphql.schema.limits import MAX_ALIASES, MAX_DEPTH, MAX_TOKENS, size_rule
-from statcore_graphql.schema.lists import ListExecutor
 from statcore_graphql.schema.loaded import loader_names
 from statcore_graphql.schema.problems import ProblemsExtension, is_expected, shown_error
 from statcore_graphql.schema.query import Query
@@ -72,7 +72,7 @@ def build_schema(
     rule = size_rule(max_depth=max_depth, max_aliases=max_aliases)
     schema = StatcoreSchema(
         query,
-        execution_context_class=ListExecutor,
+        execution_context_class=_executor(),
         config=StrawberryConfig(auto_camel_case=False),
         extensions=[
             lambda: MaxTokensLimiter(max_token_count=max_tokens),
@@ -84,3 +84,12 @@ def build_schema(
     )
     manager.check(loader_names(schema))
     return schema
+
+
+def _executor() -> type[CancellableExecutor]:
+    """Return what executes operations. Completing lists by plans needs methods that graphql-core has since 3.3."""
+    if version_info < (3, 3):
+        return CancellableExecutor
+    from statcore_graphql.schema.lists import ListExecutor  # noqa: PLC0415
+
+    return ListExecutor

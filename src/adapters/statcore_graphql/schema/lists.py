@@ -9,13 +9,10 @@ for errors and null stay in one place.
 
 from __future__ import annotations
 
-from asyncio import CancelledError
 from collections.abc import Callable, Coroutine, Hashable, Iterable, Sequence
 from functools import partial
-from inspect import CORO_CREATED, getcoroutinestate, iscoroutine
 from itertools import chain
 from operator import attrgetter
-from types import CoroutineType
 from typing import Any, Final, TypeAlias, cast
 
 import attrs
@@ -34,7 +31,6 @@ from graphql import (
 from graphql.execution import get_argument_values
 from graphql.execution.collect_fields import FieldDetailsList
 from graphql.pyutils import Path
-from strawberry.schema.schema import StrawberryGraphQLCoreExecutionContext
 from strawberry.schema.schema_converter import GraphQLCoreConverter
 from strawberry.types.field import StrawberryField
 
@@ -42,6 +38,7 @@ from statcore.concurrency import give_way, in_turns, run_concurrently
 from statcore_graphql.batch_loader import BatchLoader, Request
 from statcore_graphql.context import FieldProblem, GraphQueryContext
 from statcore_graphql.schema.encoding import encode_response
+from statcore_graphql.schema.execution import CancellableExecutor
 from statcore_graphql.schema.loaded import LOADED, LoadedField
 
 _OBJECTS_PER_TURN: Final = 64
@@ -107,49 +104,8 @@ class _Plan:
         return keys_of
 
 
-class ListExecutor(StrawberryGraphQLCoreExecutionContext):
-    """Completes lists by plans where their items have one, and gives way to the event loop after every 64 objects.
-
-    A cancelled execution leaves no coroutine that was never awaited, and no read.
-    """
-
-    context_value: GraphQueryContext
-
-    def __init__(self, *arguments: Any, **named: Any) -> None:  # noqa: ANN401 - graphql-core's
-        """Take graphql-core's arguments."""
-        super().__init__(*arguments, **named)
-        core: Any = self
-        coroutines: list[CoroutineType[Any, Any, Any]] = []
-        is_awaitable: Callable[[object], bool] = core.is_awaitable
-
-        def noting(value: object) -> bool:
-            if iscoroutine(value):
-                coroutines.append(value)
-            return is_awaitable(value)
-
-        core.is_awaitable = noting  # graphql-core calls it with each value that may be a coroutine
-        self._coroutines = coroutines
-
-    def execute_operation(self, serially: bool | None = None) -> Any:  # noqa: ANN401, FBT001 - graphql-core's
-        """Execute the operation; if it is cancelled, close the coroutines that were not started, and end all reads.
-
-        graphql-core runs the fields of a selection as tasks. If a task is cancelled before its first step, nobody awaits
-        the coroutines that were passed to it, such as that of the field's resolver, which has requested its keys already.
-        """
-        core: Any = super()
-        result = core.execute_operation(serially)
-
-        async def execute() -> Any:  # noqa: ANN401 - graphql-core's result
-            try:
-                return await result
-            except CancelledError:
-                for coroutine in self._coroutines:
-                    if getcoroutinestate(coroutine) == CORO_CREATED:
-                        coroutine.close()
-                self.context_value.loaders.cancel()
-                raise
-
-        return execute() if core.is_awaitable(result) else result
+class ListExecutor(CancellableExecutor):
+    """Completes lists by plans where their items have one, and gives way to the event loop after every 64 objects."""
 
     def complete_iterable_value(
         self,
