@@ -2,5 +2,4 @@
 
 from __future__ import annotations
 
-# By its own name: one of the released packages brings a package `tests` along.
-pytest_plugins = ["statcore.testing.fixtures", "valkey_fixtures"]
+pytest_plugins = ["statcore.testing.fixtures", "tests.support.valkey_fixtures"]
