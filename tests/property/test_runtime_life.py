@@ -26,6 +26,8 @@ from statcore.runtime import Settings, open_runtime
 TURNS: Final = 150
 """In so many turns of the event loop, all that does not hang has ended."""
 OK: Final[st.SearchStrategy[Way]] = st.just("ok")
+_MOST_CANCELLATIONS: Final = 3
+"""A host hangs while it opens or is open, and again while it closes each of its two ports."""
 MOST_OVER: Final = 2
 """How many hosts that have ended are remembered."""
 FEW_TURNS: Final = st.integers(0, 30)
@@ -373,11 +375,19 @@ class RuntimeLife(RuleBasedStateMachine):
                 self.all_is_as_the_model_says()
                 self.runner.run(self.live_well())
         finally:
+            self.end_tasks()
             self.runner.close()
             for name in [name for name in sys.modules if name.startswith("life_plugin_")]:
                 del sys.modules[name]
             self.folder.cleanup()
             SCRIPTED.clear()
+
+    def end_tasks(self) -> None:
+        """End the hosts and uses that are left where a rule could not draw all of its values, or has failed."""
+        for _ in range(_MOST_CANCELLATIONS):
+            for task in asyncio.all_tasks(self.runner.get_loop()):
+                task.cancel()
+            self.run_for(TURNS)
 
     async def live_well(self) -> None:
         """Open a runtime without faults, use it, and leave it."""
@@ -400,3 +410,22 @@ RuntimeLife.TestCase.settings = settings(PROFILE, max_examples=60)
 LongRuntimeLife.TestCase.settings = settings(PROFILE, max_examples=1_000, stateful_step_count=100)
 TestRuntimeLife = RuntimeLife.TestCase
 TestLongRuntimeLife = pytest.mark.long(pytest.mark.timeout(7_200)(LongRuntimeLife.TestCase))
+
+
+class _Drawn:
+    """Draws ports that open, and hang while they are closed."""
+
+    def draw(self, _: object, *, label: str) -> Way:
+        """Return how a port behaves."""
+        return "hang" if label.startswith("closing") else "ok"
+
+
+def test_a_machine_ends_where_a_rule_could_not_draw_its_values() -> None:
+    """Hypothesis stops a rule in the middle; the hosts of the machine end though their ports hang while they close."""
+    machine = RuntimeLife()
+    data: Any = _Drawn()
+    life = machine.begin(data, is_ours=False)
+    machine.run_for(TURNS)
+    assert not life.host.done()
+    machine.teardown()
+    assert life.host.done()
