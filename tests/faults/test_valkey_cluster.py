@@ -33,7 +33,7 @@ from statcore_valkey import ValkeyOptions, ValkeyStatistics, ValkeyStatisticsSin
 
 Harm: TypeAlias = Callable[[ValkeyNode], None]
 OPTIONS = ValkeyOptions(live_db=0)
-SOON = ValkeyOptions(live_db=0, timeout_s=0.5)
+SOON = ValkeyOptions(live_db=0, timeout_s=3)
 PATIENT = ValkeyOptions(live_db=0, timeout_s=60)
 REPLICAS = ValkeyOptions(live_db=0, timeout_s=60, read_from_replicas=True)
 SINGLE = ValkeyOptions(live_db=0, pool_size=1)
@@ -404,7 +404,7 @@ async def test_slots_move_while_callers_read(cluster: ValkeyCluster, slots: int)
     """Every entry is right, wherever its slot is at that moment."""
     ids = plant(cluster, 1_000)
     source, target, _ = cluster.primaries
-    async with reading(cluster) as store:
+    async with reading(cluster, PATIENT) as store:
         readers = Readers(store=store, numbers=numbered(ids))
         async with readers.running():
             assert slots == len(await asyncio.to_thread(cluster.move_slots, slots, source, target))
