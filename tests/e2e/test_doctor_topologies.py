@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 from tests.e2e.program import statcore
-from tests.support.valkey_nodes import WATCHER, Security
+from tests.support.valkey_nodes import WATCHER, Security, ValkeyNode
 from tests.support.valkey_topologies import ValkeyCluster, ValkeySentinels, running_sentinels
 
 
@@ -31,6 +32,11 @@ def states(checks: dict[str, tuple[str, str]]) -> dict[str, str]:
     return {check.removeprefix(prefix): status for check, (status, _) in checks.items() if check.startswith(prefix)}
 
 
+def is_behind(details: str, primary: ValkeyNode) -> bool:
+    """Return whether the details of a server are those of a replica; some bytes are always on their way."""
+    return re.fullmatch(rf"replica of {primary}, \d+ bytes behind", details) is not None
+
+
 def test_a_healthy_cluster_is_shown(cluster: ValkeyCluster, tmp_path: Path) -> None:
     """Primaries are shown with their slots, replicas with their primary and with how far they are behind."""
     status, checks = doctor(tmp_path, cluster.url, live_db=0)
@@ -40,7 +46,7 @@ def test_a_healthy_cluster_is_shown(cluster: ValkeyCluster, tmp_path: Path) -> N
         assert ["ok"] * 4 == [checks[f"store {what} {node}"][0] for what in ("version", "clock", "reading", "writing")]
     for first, last, owner in cluster.ranges():
         assert f"primary of slots {first}-{last}" == checks[f"store server {owner}"][1]
-        assert f"replica of {owner}, 0 bytes behind" == checks[f"store server {cluster.replica_of(owner)}"][1]
+        assert is_behind(checks[f"store server {cluster.replica_of(owner)}"][1], owner)
 
 
 def test_a_stopped_node_is_found(primaries: ValkeyCluster, tmp_path: Path) -> None:
@@ -100,7 +106,7 @@ def test_sentinels_are_shown(sentinels: ValkeySentinels, tmp_path: Path) -> None
     assert 0 == status, checks
     assert {str(node): "ok" for node in (*sentinels.servers, *sentinels.sentinels)} == states(checks)
     assert "primary" == checks[f"store server {primary}"][1]
-    assert {f"replica of {primary}, 0 bytes behind"} == {checks[f"store server {replica}"][1] for replica in replicas}
+    assert all(is_behind(checks[f"store server {replica}"][1], primary) for replica in replicas)
     sentinels.empty_replicas()
     sentinels.sentinels[0].kill()
     status, checks = doctor(tmp_path, sentinels.url)
@@ -114,7 +120,7 @@ def test_servers_are_shown_though_none_answers(sentinels: ValkeySentinels, tmp_p
     """The sentinels still tell which primary does not answer."""
     for server in sentinels.servers:
         server.stop()
-    status, checks = doctor(tmp_path, sentinels.url, timeout_s=1)
+    status, checks = doctor(tmp_path, sentinels.url, timeout_s=4)
     assert 1 == status
     assert "wrong" == checks["store"][0]
     assert "wrong" == states(checks)[str(sentinels.primary)]

@@ -80,7 +80,8 @@ async def test_sigterm_under_load_loses_no_request(
         f"wrk.body = {json.dumps(json.dumps(QUERY))}\n"
     )
     with serving(tmp_path, "--workers", str(workers), "--log-level", "warning", **stores) as service:
-        command = [require_program("wrk"), "-t1", f"-c{CONNECTIONS}", "-d60s", "-s", str(script), f"{service.url}/graphql"]
+        options = ["-t1", f"-c{CONNECTIONS}", "-d60s", "--timeout", "60s", "-s", str(script)]
+        command = [require_program("wrk"), *options, f"{service.url}/graphql"]
         load = await asyncio.create_subprocess_exec(*command, stdout=subprocess.PIPE)
         async with client_of(service) as client:
             await until(lambda: _answered(client, 5 * CONNECTIONS), "some answers on each connection")
@@ -89,8 +90,10 @@ async def test_sigterm_under_load_loses_no_request(
         output = (await load.communicate())[0].decode()
 
         # wrk counts refused connections, which it makes after the end, as failed writes, and lost requests as failed reads.
+        # It prints these numbers unless all are 0.
         assert 0 == code, service.log
-        assert ["0", "0"] == re.findall(r"(?:read|timeout) (\d+)", output), output
+        assert "requests in" in output, output
+        assert {"0"} >= set(re.findall(r"(?:read|timeout) (\d+)", output)), output
         assert "Non-2xx" not in output
         assert "" == service.log
 

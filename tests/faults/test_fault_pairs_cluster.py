@@ -19,7 +19,7 @@ from statcore.errors import AccessDeniedError
 from statcore.model import ProblemKind, StatisticsBatch
 from statcore_valkey import ValkeyOptions, ValkeyStatistics
 
-SOON = ValkeyOptions(live_db=0, timeout_s=0.5)
+SOON = ValkeyOptions(live_db=0, timeout_s=3)
 PATIENT = ValkeyOptions(live_db=0, timeout_s=60)
 SINGLE = ValkeyOptions(live_db=0, timeout_s=60, pool_size=1)
 ENOUGH_S = 30
@@ -114,7 +114,7 @@ async def test_a_malformed_entry_and_a_node_killed_in_mid_batch(primaries: Valke
     malformed, *_ = of_node(primaries, well, ids)
     primaries.store({**values, malformed: BAD})
     proxy = await tcp_proxy(sick.port)
-    async with behind(primaries, sick, proxy), reading(primaries, ValkeyOptions(live_db=0, timeout_s=2)) as store:
+    async with behind(primaries, sick, proxy), reading(primaries, ValkeyOptions(live_db=0, timeout_s=5)) as store:
         proxy.hold(after=10_000)  # a third of what the node answers
         call = asyncio.create_task(store.fetch_kernel_statistics(ids))
         await proxy.held.wait()

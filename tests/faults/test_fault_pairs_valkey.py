@@ -22,7 +22,7 @@ from statcore.testing.servers import Server
 from statcore_valkey import ValkeyOptions, ValkeyStatistics, ValkeyStatisticsSink
 from statcore_valkey.databases import DatabasePair
 
-SOON = ValkeyOptions(timeout_s=0.5)
+SOON = ValkeyOptions(timeout_s=3)
 PATIENT = ValkeyOptions(timeout_s=60)
 SINGLE = ValkeyOptions(timeout_s=60, pool_size=1)
 DATED = ValkeyOptions(timeout_s=60, pool_size=1, freshness_s=600)
@@ -131,7 +131,7 @@ async def test_a_trickle_that_outlasts_the_deadline(valkey: Server, tcp_proxy: S
     proxy = await tcp_proxy(valkey.port)
     async with reading(proxy, SOON) as store:
         proxy.piece, proxy.delay_s = 1, 0.01
-        with pytest.raises(TimedOutError, match=r"waited 0\.5 s for an answer"):
+        with pytest.raises(TimedOutError, match="waited 3 s for an answer"):
             await store.fetch_kernel_statistics(list(values))
         proxy.piece, proxy.delay_s = 65_536, 0
         assert [metrics(99)] == list(await store.fetch_kernel_statistics(list(values)[99:]))
@@ -198,7 +198,7 @@ async def test_lost_requests_and_a_busy_pool(valkey: Server, tcp_proxy: StartPro
     values = payloads(4)
     plant(values, valkey)
     proxy = await tcp_proxy(valkey.port)
-    async with reading(proxy, ValkeyOptions(timeout_s=0.3, pool_size=1)) as store:
+    async with reading(proxy, ValkeyOptions(timeout_s=3, pool_size=1)) as store:
         proxy.lose_requests()
         calls = (store.fetch_kernel_statistics([id_]) for id_ in values)
         results = await asyncio.gather(*calls, return_exceptions=True)

@@ -24,9 +24,9 @@ COUNT = 100
 STATISTICS = "{ compute_session_list { items { live_stat inference_metrics kernels { live_stat } } } }"
 ITEMS = "compute_session_list.items"
 OPTIONS = ValkeyOptions(freshness_s=3_600, agent_interval_s=30)
-SOON = ValkeyOptions(timeout_s=0.3)
+SOON = ValkeyOptions(timeout_s=3)
 ENOUGH_S = 30
-"""A hundred times the short deadline, so that a slow machine fails no test."""
+"""Many times the short deadline, so that a slow machine fails no test."""
 ZEROS = {"requests": 0, "last_response_ms": 0}
 
 

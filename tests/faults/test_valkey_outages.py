@@ -29,10 +29,10 @@ from statcore_valkey.error_mapping import from_driver
 
 KERNEL = "6f1b3c9e-0a52-4a57-9d3e-0c8f8f0e9b11"
 METRICS = {"mem": {"current": "1"}}
-SOON = ValkeyOptions(timeout_s=0.3)
+SOON = ValkeyOptions(timeout_s=2)
 PATIENT = ValkeyOptions(timeout_s=60)
 ENOUGH_S = 30
-"""A hundred times the short deadline, so that a slow machine fails no test."""
+"""Many times the short deadline, so that a slow machine fails no test."""
 
 
 def plant(server: Server) -> None:
@@ -43,9 +43,9 @@ def plant(server: Server) -> None:
 
 async def test_a_refused_connection_is_unavailable_in_time() -> None:
     """The call is repeated until the deadline; the error holds the reason and the address."""
-    port = free_port()
+    port, options = free_port(), ValkeyOptions(timeout_s=0.3)
     async with (
-        aclosing(ValkeyStatistics.from_url(f"valkey://me:hunter2@127.0.0.1:{port}", options=SOON)) as store,
+        aclosing(ValkeyStatistics.from_url(f"valkey://me:hunter2@127.0.0.1:{port}", options=options)) as store,
         asyncio.timeout(ENOUGH_S),
     ):
         for call in (store.ping(), store.fetch_kernel_statistics([KERNEL]), store.fetch_inference_metrics([KERNEL])):
@@ -146,9 +146,9 @@ async def test_a_hung_server_ends_at_the_deadline(valkey: Server, tcp_proxy: Sta
                 store.ping(),
                 sink.remove([KERNEL]),
             ):
-                with pytest.raises(TimedOutError, match=rf"waited 0\.3 s for .*127\.0\.0\.1:{proxy.port}") as error:
+                with pytest.raises(TimedOutError, match=rf"waited 2 s for .*127\.0\.0\.1:{proxy.port}") as error:
                     await call
-                assert 0.3 == error.value.timeout_s
+                assert 2 == error.value.timeout_s
         proxy.let_go()
         plant(valkey)
         assert [METRICS] == list(await store.fetch_kernel_statistics([KERNEL]))
@@ -157,7 +157,7 @@ async def test_a_hung_server_ends_at_the_deadline(valkey: Server, tcp_proxy: Sta
 async def test_a_server_that_hangs_after_a_reset_ends_at_the_deadline(valkey: Server, tcp_proxy: StartProxy) -> None:
     """The error is the failure of the first attempt, not the deadline of the second."""
     proxy = await tcp_proxy(valkey.port)
-    options = ValkeyOptions(timeout_s=1)
+    options = ValkeyOptions(timeout_s=3)
     async with aclosing(ValkeyStatistics.from_url(f"valkey://127.0.0.1:{proxy.port}", options=options)) as store:
         await store.ping()
         proxy.hold()
@@ -189,7 +189,7 @@ async def test_a_stopped_server_in_the_middle_of_a_large_batch(
     server = start_valkey()
     proxy = await tcp_proxy(server.port)
     ids = [str(uuid4()) for _ in range(10_000)]
-    options = ValkeyOptions(timeout_s=1)
+    options = ValkeyOptions(timeout_s=3)
     async with aclosing(ValkeyStatistics.from_url(f"valkey://127.0.0.1:{proxy.port}", options=options)) as store:
         await store.ping()
         proxy.hold()
@@ -207,7 +207,7 @@ async def test_callers_wait_for_a_connection_but_not_for_ever(valkey: Server, tc
     """While the only connection is busy, other calls open no second one, and raise at the deadline that all are busy."""
     plant(valkey)
     proxy = await tcp_proxy(valkey.port)
-    options = ValkeyOptions(timeout_s=0.3, pool_size=1)
+    options = ValkeyOptions(timeout_s=2, pool_size=1)
     async with aclosing(ValkeyStatistics.from_url(f"valkey://127.0.0.1:{proxy.port}", options=options)) as store:
         assert [[METRICS]] * 20 == [
             list(batch) for batch in await asyncio.gather(*(store.fetch_kernel_statistics([KERNEL]) for _ in range(20)))

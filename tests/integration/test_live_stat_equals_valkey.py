@@ -18,6 +18,7 @@ from contextlib import AsyncExitStack, ExitStack, aclosing, asynccontextmanager,
 from datetime import datetime, timedelta
 from itertools import pairwise
 from pathlib import Path
+from statistics import median
 from typing import Any, Final
 
 import attrs
@@ -255,7 +256,7 @@ def test_the_loads_are_really_there(run: Run, title: str, metric: str) -> None:
     """Otherwise zeros would satisfy the tests above; a rate is far below the counter."""
     kernel_id = next(child.target.kernel_id for child in run.children if child.title == title)
     rates = [float(one.entries[kernel_id][metric]["current"]) for one in run.between(run.scrapes[0], run.scrapes[-1])]
-    assert 0 < min(rates)
+    assert 0 < median(rates)  # a load may get no processor for the time of a round
     assert 0 < float(run.live[kernel_id][metric]["current"]) < sum(rates) * run.gap_s
 
 

@@ -236,7 +236,7 @@ async def test_a_sentinels_master_is_used_and_named_by_its_address(sentinel: tup
     sentinels = Sentinel([("127.0.0.1", port)])  # type: ignore[no-untyped-call]
     clients = [sentinels.master_for("mymaster", db=db, retry=AsyncRetry(NoBackoff(), 0)) for db in (0, 2)]
     try:
-        store = ValkeyStatistics.from_clients(*clients, options=ValkeyOptions(timeout_s=2))
+        store = ValkeyStatistics.from_clients(*clients, options=ValkeyOptions(timeout_s=5))
         sink = ValkeyStatisticsSink.from_clients(*clients)
         await sink.store_kernel_statistics({KERNEL: {"mem": MetricValue(current="1")}})
         assert [METRICS] == list(await store.fetch_kernel_statistics([KERNEL]))

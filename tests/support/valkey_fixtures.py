@@ -85,8 +85,9 @@ def proxied_cluster(
 
 @pytest.fixture
 def cluster(proxied_cluster: ValkeyCluster) -> ValkeyCluster:
-    """A cluster of three primaries and three replicas, healed and emptied; its nodes can be harmed and isolated."""
+    """A cluster of three primaries with a replica each, healed and emptied; its nodes can be harmed and isolated."""
     proxied_cluster.heal()
+    proxied_cluster.wait_until_replicated()
     proxied_cluster.flush()
     return proxied_cluster
 

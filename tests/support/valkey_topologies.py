@@ -122,13 +122,15 @@ class ValkeyCluster:
     def wait_until_replicated(self) -> None:
         """Wait until the cluster is whole, each primary has a replica with its data, and all nodes find each other well.
 
-        Only then can each primary be replaced. Where one has two replicas, one of them goes to a primary without any.
+        Only then can each primary be replaced, and do all nodes tell clients of the replicas. Where a primary has two of
+        them, one goes to a primary without any.
         """
 
         def is_replicated() -> bool:
             replicated = {_primary_port(node) for node in self.well if _is_synced(node)}
             has_replicas = replicated >= {primary.announced_port for primary in self.primaries}
-            return has_replicas and all(_count_known(node) == len(self.nodes) for node in self.well)
+            known = all(_count_known(node) == len(self.nodes) and _lists_replicas(node) for node in self.well)
+            return has_replicas and known
 
         self.wait_until_whole()
         self._wait(is_replicated, "a replica of each primary")
@@ -435,6 +437,11 @@ def _count_known(node: ValkeyNode) -> int:
 
 def _replicas_listed(node: ValkeyNode) -> int:
     return sum(len(entry) - 3 for entry in node.command("CLUSTER", "SLOTS"))
+
+
+def _lists_replicas(node: ValkeyNode) -> bool:
+    """Return whether a node tells clients of a replica for all slots; it leaves out those that it knows no data of."""
+    return all(len(entry) > 3 for entry in node.command("CLUSTER", "SLOTS"))
 
 
 def _address(node: ValkeyNode, id_: bytes) -> str:

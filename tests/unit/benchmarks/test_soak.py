@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import ctypes
+import gc
 import io
 import math
 import sys
@@ -416,6 +417,7 @@ def test_samples_of_memory_are_no_growth() -> None:
 async def test_what_is_left_is_counted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A task, a file and a thread that do not end."""
     monkeypatch.setattr("soak_load._SETTLE_S", 0.0)
+    gc.collect()  # garbage of other tests may have open files
     files, threads = psutil.Process().num_fds(), threading.active_count()
     task = asyncio.create_task(asyncio.Event().wait())
     with (tmp_path / "file").open("w"):

@@ -232,6 +232,8 @@ def test_one_module_is_one_plugin(install: Install) -> None:
     assert "ValueError: its module is a plugin already, by the entry point a" == report_of(registry, "b").error
 
 
+ENOUGH_S = 2.0
+"""In so many seconds a plugin that does not hang is loaded, also on a busy machine."""
 HANGING = {
     "import": f"import acme_gate\nacme_gate.opened.wait(60)\n{querier('late')}",
     "hook": f"{HEAD}\nimport acme_gate\n@hookimpl\ndef statcore_queriers(): acme_gate.opened.wait(60)",
@@ -259,11 +261,11 @@ def test_a_plugin_that_hangs_is_left_behind(install: Install, source: str) -> No
     install("acme-bad", version="0.3", bad=source)
     install("acme-good", good=querier("good"))
 
-    registry = PluginRegistry.discover(timeout_s=0.5)
+    registry = PluginRegistry.discover(timeout_s=ENOUGH_S)
 
     report = report_of(registry, "bad")
     assert (PluginStatus.BROKEN, "acme-bad", "0.3") == (report.status, report.distribution, report.version)
-    assert re.fullmatch(r"it was not loaded within 0\.5 s; it is at .*acme_bad_bad\.py:\d+", report.error or "")
+    assert re.fullmatch(r"it was not loaded within 2 s; it is at .*acme_bad_bad\.py:\d+", report.error or "")
     assert "upgrade or uninstall acme-bad, or switch it off: STATCORE_DISABLE_PLUGINS=bad" == report.remedy
     assert "good" in registry.queriers
     with pytest.raises(PluginError, match=r"it may belong to 'bad' of acme-bad 0\.3 is broken: it was not loaded"):
@@ -274,9 +276,9 @@ def test_a_plugin_that_hangs_is_left_behind(install: Install, source: str) -> No
 def test_each_plugin_has_the_whole_deadline(install: Install) -> None:
     """Two plugins that take more than half of it each are both loaded."""
     for name in ("first", "second"):
-        install(f"acme-{name}", **{name: f"import acme_gate\nacme_gate.opened.wait(1.2)\n{querier(name)}"})
+        install(f"acme-{name}", **{name: f"import acme_gate\nacme_gate.opened.wait({1.2 * ENOUGH_S})\n{querier(name)}"})
 
-    assert {"first", "second"} <= set(PluginRegistry.discover(timeout_s=2.0).queriers)
+    assert {"first", "second"} <= set(PluginRegistry.discover(timeout_s=2 * ENOUGH_S).queriers)
 
 
 @pytest.mark.usefixtures("gate")
@@ -285,7 +287,7 @@ def test_a_plugin_that_waits_for_one_that_hangs_names_its_line(install: Install)
     install("acme-shared", shared="import acme_gate; acme_gate.opened.wait(60)")
     install("acme-bad", bad=f"import acme_shared_shared\n{querier('late')}")
 
-    reports = {report.name: report for report in PluginRegistry.discover(timeout_s=0.5).reports}
+    reports = {report.name: report for report in PluginRegistry.discover(timeout_s=ENOUGH_S).reports}
 
     assert "acme_shared_shared.py:1" in (reports["bad"].error or "")
     assert {PluginStatus.BROKEN} == {reports["bad"].status, reports["shared"].status}
@@ -308,7 +310,7 @@ def test_a_thread_that_was_given_up_loads_no_other_plugin(install: Install, gate
     install("acme-bad", bad=HANGING["import"])
     counting = "import acme_gate; acme_gate.calls = [*getattr(acme_gate, 'calls', []), 1]\n    return ["
     install("acme-good", good=querier("good").replace("return [", counting))
-    registry = PluginRegistry.discover(timeout_s=0.5)
+    registry = PluginRegistry.discover(timeout_s=ENOUGH_S)
     (left_behind,) = [thread for thread in threading.enumerate() if thread.name == "bad"]
     gate.set()
     left_behind.join(10)

@@ -83,7 +83,7 @@ def test_there_may_be_more_tokens_than_open_files(memory: SharedNumbers) -> None
     before = psutil.Process().num_fds()
     for number in range(1_000):
         assert refused(admission, attrs.evolve(FREE, name=f"token-{number}")) is None
-    assert before == psutil.Process().num_fds()
+    assert before >= psutil.Process().num_fds()  # garbage of other tests may have been open
 
 
 def test_tokens_without_room_have_limits_in_each_worker(monkeypatch: pytest.MonkeyPatch) -> None:
