@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import Any
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, Final
 
 import pytest
 import strawberry
@@ -193,13 +193,23 @@ async def test_the_decision_of_a_hosts_extension_is_for_its_request_only(
         assert (["not now"] if refuses else []) == [error["message"] for error in answer.errors]
 
 
-@pytest.mark.parametrize(
-    "query", ["{ " + "a { " * 190 + "a" + " }" * 191, "{ a(x: " + "{a: " * 190 + "1" + "}" * 190 + ") }"]
-)
-async def test_a_deep_query_is_refused_with_its_own_errors(host: Host, query: str) -> None:
+NESTED: Final[Mapping[str, Callable[[int], str]]] = {
+    "fields": lambda depth: "{ " + "a { " * depth + "a" + " }" * (depth + 1),
+    "fragments": lambda depth: "{ " + "... { " * depth + "a" + " }" * (depth + 1),
+    "introspection": lambda depth: "{ __schema { types { " + "ofType { " * depth + "name" + " }" * depth + " } } }",
+    "objects": lambda depth: "{ a(x: " + "{a: " * depth + "1" + "}" * depth + ") }",
+    "lists": lambda depth: "{ a(x: " + "[" * depth + "]" * depth + ") }",
+    "types": lambda depth: "query ($x: " + "[" * depth + "Int" + "]" * depth + ") { a }",
+}
+"""Documents that are nested to a depth."""
+
+
+@pytest.mark.parametrize("depth", [245, 325, 490])
+@pytest.mark.parametrize("nested", NESTED.values(), ids=NESTED)
+async def test_a_deep_query_is_refused_with_its_own_errors(host: Host, nested: Callable[[int], str], depth: int) -> None:
     """It is a mistake of the client: neither the parser nor the table of known documents fails."""
     for _ in range(2):
-        answer = await host.execute(query)
+        answer = await host.execute(nested(depth))
         assert answer.errors
         assert not any("internal error" in error["message"] for error in answer.errors)
 

@@ -53,7 +53,7 @@ class ProblemsExtension(SchemaExtension):
 def is_expected(error: GraphQLError) -> bool:
     """Return whether the error is in the query itself, or is a `StatcoreError`."""
     cause = error.original_error
-    return cause is None or isinstance(cause, GraphQLError | StatcoreError)
+    return cause is None or isinstance(cause, GraphQLError | StatcoreError) or _is_too_deep(error)
 
 
 def shown_error(error: GraphQLError) -> GraphQLError:
@@ -61,6 +61,9 @@ def shown_error(error: GraphQLError) -> GraphQLError:
 
     Messages of services and plugins may contain secrets or addresses; only the log shows them.
     """
+    if _is_too_deep(error):
+        refusal = LimitError("the document is nested too deeply", limit="depth")
+        error = GraphQLError(str(refusal), original_error=refusal)
     cause = error.original_error
     if exceeds_tokens(error):
         cause = LimitError(error.message, limit="tokens")
@@ -76,6 +79,11 @@ def shown_error(error: GraphQLError) -> GraphQLError:
         is_client_error = isinstance(cause, _CLIENT_ERRORS) and not isinstance(cause, ClosedError)
         message = error.message if is_client_error else _general_message(cause)
     return GraphQLError(message, error.nodes, error.source, error.positions, error.path, extensions=extensions)
+
+
+def _is_too_deep(error: GraphQLError) -> bool:
+    """Return whether a document is nested too deeply for graphql-core 3.2, which refuses none; no field has run yet."""
+    return isinstance(error.original_error, RecursionError) and error.path is None
 
 
 def _general_message(error: StatcoreError) -> str:
