@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Coroutine, Hashable, Iterable, Sequence
 from functools import partial
+from inspect import iscoroutine
 from itertools import chain
 from operator import attrgetter
 from typing import Any, Final, TypeAlias, cast
@@ -106,6 +107,14 @@ class _Plan:
 
 class ListExecutor(CancellableExecutor):
     """Completes lists by plans where their items have one, and gives way to the event loop after every 64 objects."""
+
+    def complete_list_item_value(self, item: object, complete_results: list[Any], *arguments: Any) -> Any:  # noqa: ANN401 - graphql-core's
+        """Complete an item as graphql-core does, and note the coroutine of its value, which it asks nobody about."""
+        core: Any = super()
+        is_pending = core.complete_list_item_value(item, complete_results, *arguments)
+        if is_pending and iscoroutine(complete_results[-1]):
+            self._coroutines.append(complete_results[-1])
+        return is_pending
 
     def complete_iterable_value(
         self,
