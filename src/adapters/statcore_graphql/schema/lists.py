@@ -108,10 +108,21 @@ class _Plan:
 class ListExecutor(CancellableExecutor):
     """Completes lists by plans where their items have one, and gives way to the event loop after every 64 objects."""
 
-    def complete_list_item_value(self, item: object, complete_results: list[Any], *arguments: Any) -> Any:  # noqa: ANN401 - graphql-core's
+    def complete_list_item_value(
+        self,
+        item: object,
+        complete_results: list[Any],
+        item_type: _OutputType,
+        field_details_list: FieldDetailsList,
+        info: GraphQLResolveInfo[GraphQueryContext],
+        item_path: Path,
+        position_context: Any,  # noqa: ANN401 - graphql-core's, passed on
+    ) -> bool:
         """Complete an item as graphql-core does, and note the coroutine of its value, which it asks nobody about."""
         core: Any = super()
-        is_pending = core.complete_list_item_value(item, complete_results, *arguments)
+        is_pending: bool = core.complete_list_item_value(
+            item, complete_results, item_type, field_details_list, info, item_path, position_context
+        )
         if is_pending and iscoroutine(complete_results[-1]):
             self._coroutines.append(complete_results[-1])
         return is_pending
