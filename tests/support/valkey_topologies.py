@@ -140,6 +140,13 @@ class ValkeyCluster:
         _heal(self.nodes, self.nodes)
         self.wait_until_whole()
 
+    def disown(self, first: int, last: int) -> bool:
+        """Let slots have no owner; return whether a node knew one, as it may again if a message was on its way to it."""
+        knowing = [node for node in self.well if any(start <= last and first <= end for start, end, _ in _owners(node))]
+        for node in knowing:
+            node.command("CLUSTER", "DELSLOTSRANGE", first, last)
+        return bool(knowing)
+
     def empty_replica(self, primary: ValkeyNode) -> None:
         """Restart the replica of a primary that then sends it no data: the cluster may promote an empty server."""
         primary.command("CONFIG", "SET", "repl-diskless-sync-delay", _NEVER_S)
