@@ -159,7 +159,7 @@ def test_a_store_that_is_down_at_first_is_logged_once_and_so_is_its_return(tmp_p
                 assert re.fullmatch(
                     r"statcore: no longer failing since 2\S+Z: the store; it had failed since 2\S+Z\n", recovered
                 )
-                assert (200, "ok") == _health(address)
+                _wait_until(lambda: (200, "ok") == _health(address))
                 collector.terminate()
                 assert "" == collector.stderr.read()
             finally:

@@ -23,6 +23,7 @@ from statcore.errors import UnavailableError
 from statcore.model import MetricValue
 from statcore.model.inventory import KernelRecord
 from statcore.plugins import PluginRegistry
+from statcore.testing.servers import free_port
 from statcore_web import Tokens, attach
 
 pytest_plugins = ["tests.support.browser_fixtures"]
@@ -496,7 +497,8 @@ async def test_an_outage_of_the_service_shows_and_heals(browser: Browser) -> Non
     """The rows stay with the time of the last answer; without a reload the page is live again."""
     world = await small_world()
     async with AsyncExitStack() as service:
-        port = await service.enter_async_context(listening(world))
+        port = free_port()
+        await service.enter_async_context(listening(world, port))
         async with looking(browser, f"http://127.0.0.1:{port}/") as shown:
             await expect(shown.cell(session_id(0), "CPU")).to_have_text("1000 %")
             await service.aclose()
@@ -521,15 +523,15 @@ async def test_an_outage_of_the_service_shows_and_heals(browser: Browser) -> Non
 
 
 @asynccontextmanager
-async def listening(world: PageWorld, port: int = 0) -> AsyncGenerator[int]:
-    """Serve a cluster at a port within the block, and return the port; 0 is any free one."""
+async def listening(world: PageWorld, port: int) -> AsyncGenerator[None]:
+    """Serve a cluster at a port within the block."""
     app = web.Application()
     attach(app, world.runtime, PluginRegistry.discover())
     runner = web.AppRunner(app)
     await runner.setup()
     try:
         await web.TCPSite(runner, "127.0.0.1", port).start()
-        yield runner.addresses[0][1]
+        yield
     finally:
         await runner.cleanup()
 
@@ -537,9 +539,8 @@ async def listening(world: PageWorld, port: int = 0) -> AsyncGenerator[int]:
 async def test_an_offline_page_says_so_and_waits(browser: Browser) -> None:
     """The rows stay, nothing is sent, and the page is live again when the network is back."""
     world = await small_world()
-    async with overview(browser, world) as shown:
+    async with overview(browser, world, now=datetime.now(UTC)) as shown:
         await expect(shown.cell(session_id(0), "CPU")).to_have_text("1000 %")
-        await shown.page.clock.install()
         await shown.page.context.set_offline(True)
         await expect(shown.connection).to_contain_text("offline")
         await expect(shown.page.get_by_role("main").get_by_role("status")).to_contain_text("Showing data from")

@@ -161,7 +161,7 @@ async def moving(cluster: ValkeyCluster) -> AsyncGenerator[tuple[list[str], Valk
         yield ids, source, target
     finally:
         if not target.is_well:
-            target.recover()
+            await asyncio.to_thread(cluster.heal)
             await asyncio.to_thread(cluster.begin_move, [slot], source, target)
         await asyncio.to_thread(cluster.move_keys, ids[:2], source, target)
         cluster.end_move([slot], source, target)

@@ -26,7 +26,7 @@ from tests.support.polling import until
 from tests.support.service import Service, serving
 from tests.support.two_projects import EVERYTHING, PROJECT, Part, fill, id_of, planted, value_of
 
-from statcore.testing.servers import Server
+from statcore.testing.servers import Server, free_port
 from statcore_web import new_secret, secret_hash
 
 pytest_plugins = ["tests.support.browser_fixtures"]
@@ -177,7 +177,7 @@ async def test_nothing_wrong_is_answered_under_fire_and_the_page_goes_on(
     secrets, tokens = {name: new_secret() for name in SCOPES}, tmp_path / "tokens.toml"
     write_tokens(tokens, secrets)
     urls = {"statistics_url": valkey.url, "metrics_url": history.url, "token_file": str(tokens)}
-    with serving(tmp_path, "--workers", str(WORKERS), **urls) as service:
+    with serving(tmp_path, "--workers", str(WORKERS), "--port", str(free_port()), **urls) as service:
         expected = {name: await reference(service, secrets[name], SCOPES[name]) for name in ("mine", "operator")}
         fire, ended = Fire(service, tokens, secrets), asyncio.Event()
         async with looking(browser, f"{service.url}/#/sessions?sort=id") as shown:

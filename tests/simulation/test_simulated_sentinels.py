@@ -56,7 +56,10 @@ def _essence(answer: Any) -> Any:
     if isinstance(answer, list) and answer and isinstance(answer[0], list):
         return sorted(map(_essence, answer))
     if isinstance(answer, list) and answer[:1] == ["name"]:
-        return [(name, value) for name, value in zip(answer[::2], answer[1::2], strict=True) if name in _FIELDS]
+        fields = dict(zip(answer[::2], answer[1::2], strict=True))
+        if "config-epoch" in fields:  # each attempt at a fail-over has its own
+            fields["config-epoch"] = fields["config-epoch"] != "0"
+        return [(name, value) for name, value in fields.items() if name in _FIELDS]
     if isinstance(answer, list) and answer[:1] == ["server"]:
         return answer[:2], answer[4:6], answer[8:]
     return answer

@@ -206,9 +206,15 @@ class ValkeyNode:
 
     def store(self, values: Mapping[str, bytes]) -> None:
         """Set keys that expire in a day, and wait until all replicas have them."""
+        self._write([("SET", key, value, "EX", 86_400) for key, value in values.items()])
+
+    def flush(self) -> None:
+        """Remove every key, and wait until all replicas have done so."""
+        self._write([("FLUSHALL", "SYNC")])
+
+    def _write(self, commands: Iterable[Sequence[str | bytes | int]]) -> None:
         replicas = self.replication()["connected_slaves"]
-        sets = [("SET", key, value, "EX", 86_400) for key, value in values.items()]
-        *_, count = self.pipelined([*sets, ("WAIT", replicas, _WAIT_MS)])
+        *_, count = self.pipelined([*commands, ("WAIT", replicas, _WAIT_MS)])
         assert replicas <= count, "the replicas do not confirm the writes"
 
     def replication(self) -> dict[str, Any]:

@@ -89,7 +89,7 @@ class ValkeyCluster:
     def flush(self) -> None:
         """Remove every key."""
         for node in self.primaries:
-            node.command("FLUSHALL", "SYNC")
+            node.flush()
 
     def wait_until_whole(self) -> None:
         """Wait until all well nodes know the same well owners of the slots, and well replicas have the data."""
@@ -285,7 +285,7 @@ class ValkeySentinels:
 
     def flush(self) -> None:
         """Remove every key."""
-        self.primary.command("FLUSHALL", "SYNC")
+        self.primary.flush()
 
     def wait_until_whole(self) -> None:
         """Wait until well sentinels agree on a well primary and find each other, and other well servers have its data."""
@@ -342,7 +342,7 @@ class ValkeySentinels:
         if not primary.is_well or primary.replication()["role"] != "master":
             return False
         others = {server.announced_port for server in self.well if server is not primary}
-        return all(
+        return all(map(_is_synced, self.well)) and all(
             _master(sentinel)[b"flags"] == b"master"
             and _replicas(sentinel, link=b"ok") == others
             and _count_others(sentinel) >= len(sentinels) - 1
@@ -522,7 +522,8 @@ def _chunks(items: Sequence[int], size: int) -> Iterator[Sequence[int]]:
 def _wait(is_so: Callable[[], bool], what: str, nodes: Iterable[ValkeyNode]) -> None:
     deadline = time.monotonic() + _CHANGE_S
     while True:
-        with suppress(RedisError, OSError):  # a server may be starting, or loading its primary's data
+        # A server may be starting, or loading its primary's data; a node may know a port that another had before.
+        with suppress(RedisError, OSError, KeyError):
             if is_so():
                 return
         if time.monotonic() > deadline:
