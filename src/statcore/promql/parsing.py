@@ -199,7 +199,7 @@ def _parse(promql: str, read: Callable[[Any], _T]) -> _T:
 
     try:
         return read(parser.parse(promql))
-    except ValueError as error:  # a number that the parser cannot hold is reported only when it is read
+    except (ValueError, OverflowError) as error:  # some numbers that the parser cannot hold are reported when they are read
         raise InputError(str(error)) from None
     except BaseException as error:
         if type(error).__name__ != "PanicException":  # the parser's own, a direct subclass of BaseException

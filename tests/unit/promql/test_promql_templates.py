@@ -184,6 +184,7 @@ def test_a_template_must_be_promql_without_labels(text: str) -> None:
         (None, "a template must be text, not NoneType"),
         ("up offset inf", "the template is not PromQL: its parser fails: PanicException"),
         ("rate(up[1e30])", "the template is not PromQL: its parser fails: PanicException"),
+        ("rate(up[${{ window }}:11806718586779598845])", "is not in the required range"),
         ("rate(up[300000000y])", "the template is not PromQL: number too large"),
         ("(" * 101 + "1" + ")" * 101, "brackets nested 101 deep; at most 100"),
         ("^".join(["u"] * 202), "a template with 201 operators; at most 200"),
