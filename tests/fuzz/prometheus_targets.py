@@ -211,10 +211,16 @@ def _notes(answer: Any) -> tuple[tuple[str, ...], tuple[str, ...]]:
     return warnings, infos
 
 
+def _sample(sample: Any) -> tuple[float, str]:
+    time, value = _of(list, sample)
+    if type(time) not in {int, float}:
+        raise ValueError(sample)
+    return float(time), _text(value)
+
+
 def _numbers(samples: Any) -> tuple[bytes, bytes]:
-    if any(len(_of(list, sample)) != 2 or type(sample[0]) not in {int, float} for sample in _of(list, samples)):
-        raise ValueError(samples)
-    return _bits([float(time) for time, _ in samples]), _bits([_number(_text(value)) for _, value in samples])
+    read = list(map(_sample, _of(list, samples)))
+    return _bits([time for time, _ in read]), _bits([_number(value) for _, value in read])
 
 
 def _number(text: str) -> float:
@@ -231,6 +237,9 @@ def _matrix(answer: Any) -> Read:
     if data["resultType"] != "matrix":
         raise ValueError(answer)
     elements = _of(list, data["result"])
+    for element in elements:
+        if element.get("value") is not None:
+            _sample(element["value"])
     return [(_labels(element["metric"]), *_numbers(element["values"])) for element in elements], *_notes(answer)
 
 
@@ -302,6 +311,7 @@ _BODIES: Final = (
     (0, _answer({**_MATRIX, "stats": {"result": [{"metric": {}, "values": [[1, "1"]]}]}})),
     (0, json.dumps({"status": "success", "data": _MATRIX}).encode()),
     (0, _answer({"resultType": "matrix", "result": None})),
+    *((0, _answer({"resultType": "matrix", "result": [{**_element(1, "0"), "value": value}]})) for value in ({}, [1, "x"])),
     (0, _answer(None)),
     (0, _answer({"resultType": "matrix", "result": [{"metric": {}, "histograms": [[1, {"count": "1"}]]}]})),
     (0, b'{"status":"error","errorType":"bad_data","error":"parse error"}'),

@@ -76,10 +76,10 @@ def check_entry(data: bytes) -> None:
     """The ways to read an entry agree, with each other and with plain msgpack where that reads all of it."""
     expected = outcome(lambda: _plain_metrics(data), ValueError, TypeError, OverflowError)
     entry = outcome(partial(read_metrics, data, key="k"), MalformedEntryError)
-    whole = None if entry is None else _check_read(entry)
+    whole = None if entry is None else _check_read(entry, levels=_LEVELS + 1)
     assert expected is None or repr(expected) == repr(whole)
     agent = outcome(partial(read_agent, data, key="k"), MalformedEntryError)
-    halves = None if agent is None else _check_read(agent)
+    halves = None if agent is None else _check_read(agent, levels=_LEVELS + 2)
     if expected is not None and (expected.keys() & {"node", "devices"}):
         both = {half: expected.get(half, {}) for half in ("node", "devices")}
         are_maps = all(isinstance(metric, dict) for half in both.values() for metric in half.values())
@@ -105,8 +105,11 @@ def _eager_metrics(data: bytes) -> dict[str, Any] | None:
     return None if any(isinstance(metric, Raw) for metric in metrics.values()) else metrics
 
 
-def _check_read(entry: StoredEntry) -> dict[str, Any] | None:
-    """Check that the ways to read an entry agree, and return all that is in it; None if a metric is malformed."""
+def _check_read(entry: StoredEntry, *, levels: int) -> dict[str, Any] | None:
+    """Check that the ways to read an entry agree, and return all that is in it; None if a metric is malformed.
+
+    It is nested at most as deeply as `levels`: a metric of an agent is in a half.
+    """
     assert repr(entry)
     assert len(entry) == len(list(entry))
     by_name = {metric: outcome(partial(entry.__getitem__, metric), MalformedEntryError) for metric in entry}
@@ -116,7 +119,7 @@ def _check_read(entry: StoredEntry) -> dict[str, Any] | None:
     if whole is None:
         return None
     assert repr(by_name) == repr(dict(entry.items()))
-    _check_nesting(whole, levels=_LEVELS + 1)
+    _check_nesting(whole, levels=levels)
     encoded = StoredEntry.encode_json([entry], shown=False)
     assert encoded is None or [whole] == json.loads(encoded)
     return whole
@@ -241,6 +244,7 @@ PAYLOADS: Final = (
     _map([(_MEM, _ONE), (_MEM, _map([(_pack("current"), b"\xca\x7f\xc0\x00\x00")]))]),
     _map([(_MEM, _map([(_pack("x"), b"\x91" * 30 + b"\xc0")]))]),
     _map([(_MEM, _map([(_pack("x"), b"\x81\xa1a" * 40 + b"\xc0")]))]),
+    _map([(_pack("node"), _map([(_MEM, _map([(_pack("x"), b"\x91" * 30 + b"\xc0")]))]))]),
     b"\x91" * 100_000,
     b"\x81\xa3mem\xc6\xff\xff\xff\xff",
     b"\xdf\xff\xff\xff\xff",

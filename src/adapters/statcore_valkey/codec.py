@@ -42,7 +42,7 @@ _EXT_8, _EXT_16, _EXT_32 = 0xC7, 0xC8, 0xC9
 _FIXEXT_1, _FIXEXT_2, _FIXEXT_4, _FIXEXT_8, _FIXEXT_16 = 0xD4, 0xD5, 0xD6, 0xD7, 0xD8
 _FAULTS: Final = (msgspec.MsgspecError, ValueError, TypeError, RecursionError)  # TypeError: a map as a key, in 0.20
 _MAX_LEVELS: Final = 32
-"""How deeply a payload may be nested; the wire format has four levels."""
+"""How deeply a metric may be nested."""
 _INTEGER: Final = re.compile(rb"-?[0-9]{1,19}")
 
 
