@@ -304,6 +304,8 @@ _ODD: Final = {
     "resultType": "matrix",
     "result": [_element(1, "NaN", "+Inf", "-Inf", a=_LABEL), _element(2), _element(3, "0")],
 }
+_UNUSED: Final[Sequence[Any]] = ({}, [1, "x"])
+"""Values of series that also have `values`: none is read, and only a sample is taken."""
 _VECTOR: Final = {"resultType": "vector", "result": [{"metric": {"a": _LABEL}, "value": [1.5, "2"]} for _ in range(3)]}
 _BODIES: Final = (
     (0, _answer(_MATRIX)),
@@ -311,7 +313,7 @@ _BODIES: Final = (
     (0, _answer({**_MATRIX, "stats": {"result": [{"metric": {}, "values": [[1, "1"]]}]}})),
     (0, json.dumps({"status": "success", "data": _MATRIX}).encode()),
     (0, _answer({"resultType": "matrix", "result": None})),
-    *((0, _answer({"resultType": "matrix", "result": [{**_element(1, "0"), "value": value}]})) for value in ({}, [1, "x"])),
+    *((0, _answer({"resultType": "matrix", "result": [{**_element(1, "0"), "value": value}]})) for value in _UNUSED),
     (0, _answer(None)),
     (0, _answer({"resultType": "matrix", "result": [{"metric": {}, "histograms": [[1, {"count": "1"}]]}]})),
     (0, b'{"status":"error","errorType":"bad_data","error":"parse error"}'),
