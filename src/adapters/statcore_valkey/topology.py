@@ -46,13 +46,17 @@ async def inspect_topology(keyspace: Keyspace, /, *, timeout_s: float) -> Topolo
     )
     information = {address: fields_of(answer) for address, answer in zip(addresses, answers, strict=True)}
     servers = [_state(address, slots, information) for address in addresses]
+    unowned = {slot for slot, owner in enumerate(slots.owners) if owner is None}
     if sentinels:
         pongs = await run_concurrently(ask(node, ("PING",), timeout_s) for node in sentinels.values())
         servers = [attrs.evolve(server, slots="") for server in servers] + [
             ServerState(address=str(address), role="sentinel", fault=_fault(pong))
             for address, pong in zip(sentinels, pongs, strict=True)
         ]
-    return Topology(servers=tuple(servers), unowned_slots=_slots_of(slots, None))
+    else:  # the map is that of one node, which may still know the former owner of a slot
+        for lost in await run_concurrently(_lost_slots(shard, keyspace, slots, timeout_s) for shard in slots.shards):
+            unowned |= lost
+    return Topology(servers=tuple(servers), unowned_slots=slot_ranges(sorted(unowned)))
 
 
 def node_at(address: Address, keyspace: Keyspace, slots: SlotMap) -> Node:
@@ -60,6 +64,15 @@ def node_at(address: Address, keyspace: Keyspace, slots: SlotMap) -> Node:
     # A node of a sentinel's primary connects to no other server. A node of a cluster's replica needs one more permission.
     is_replica = bool(keyspace.discovery.nodes) and any(address in shard.replicas for shard in slots.shards)
     return keyspace.node(address, is_replica=is_replica)
+
+
+async def _lost_slots(shard: Shard, keyspace: Keyspace, slots: SlotMap, timeout_s: float) -> set[int]:
+    """Return the slots of a primary that have no owner by its own map; none if it does not answer."""
+    answer = await ask(node_at(shard.primary, keyspace, slots), ("CLUSTER", "SLOTS"), timeout_s)
+    if isinstance(answer, StatcoreError):
+        return set()
+    own = SlotMap.parse(answer, host=shard.primary.host)
+    return {slot for slot, owners in enumerate(zip(slots.owners, own.owners, strict=True)) if owners == (shard, None)}
 
 
 async def ask(node: Node, command: Command, timeout_s: float) -> object:
@@ -108,5 +121,5 @@ def _fault(answer: object) -> str | None:
     return str(answer) if isinstance(answer, StatcoreError) else None
 
 
-def _slots_of(slots: SlotMap, shard: Shard | None) -> str:
+def _slots_of(slots: SlotMap, shard: Shard) -> str:
     return slot_ranges([slot for slot, owner in enumerate(slots.owners) if owner == shard])
