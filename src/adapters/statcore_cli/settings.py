@@ -12,7 +12,7 @@ import attrs
 
 from statcore.errors import InputError
 from statcore.model.time import parse_duration
-from statcore.model.validation import read_toml, toml_table, toml_text
+from statcore.model.validation import read_toml, shown, toml_table, toml_text
 from statcore.promql.utilization import NORMALIZATION_INTERVAL_S, RATE_INTERVAL
 from statcore.runtime import Settings
 from statcore_cli.command_line import SettingName, flag, variable
@@ -124,7 +124,7 @@ class CliSettings:
         try:
             return float(value)
         except (TypeError, ValueError):
-            raise InputError(f"normalization_interval_s in {self.file}: expected seconds, not {value!r:.50}") from None
+            raise InputError(f"normalization_interval_s in {self.file}: expected seconds, not {shown(value)}") from None
 
 
 def _first(name: SettingName, options: Mapping[str, str], environment: Mapping[str, str]) -> Setting | None:
