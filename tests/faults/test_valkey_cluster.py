@@ -282,8 +282,7 @@ async def test_keys_of_a_slot_without_an_owner_wait_for_one(primaries: ValkeyClu
     first, last = next((first, last) for first, last, primary in primaries.ranges() if primary is owner)
     slot = min({*range(first, last + 1)} - {key_slot(id_.encode()) for id_ in ids})
     orphan = keys_in(slot, 1)
-    for node in primaries.nodes:
-        node.command("CLUSTER", "DELSLOTS", slot)
+    primaries.disown(slot, slot)
     try:
         async with reading(primaries, SOON) as store:
             batch = await store.fetch_kernel_statistics(ids + orphan)
