@@ -5,7 +5,9 @@ from __future__ import annotations
 import asyncio
 import random
 import socket
+from collections.abc import Sequence
 from contextlib import suppress
+from operator import methodcaller
 from typing import Any
 
 import pytest
@@ -156,6 +158,48 @@ def test_sets_of_tasks_have_one_order_in_every_run() -> None:
 
     first = simulate(scenario, seed=1)
     assert [first] * 20 == [simulate(scenario, seed=1) for _ in range(20)]
+
+
+@pytest.mark.parametrize("way", ["close", "abort"])
+def test_connections_that_end_together_have_one_order(way: str) -> None:
+    """A driver closes the connections of a set in an order that another process does not have; the events are the same."""
+
+    def events(order: Sequence[int]) -> list[tuple[str, int, float]]:
+        found: list[tuple[str, int, float]] = []
+
+        def note(event: str, number: int) -> None:
+            found.append((event, number, asyncio.get_running_loop().time()))
+
+        async def leave(number: int, writer: asyncio.StreamWriter) -> None:
+            with suppress(ConnectionError):
+                await writer.wait_closed()
+            note("left", number)
+
+        async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            (number,) = await reader.readexactly(1)
+            with suppress(ConnectionError):
+                await reader.read()
+            note("gone", number)
+            writer.close()
+
+        async def scenario(_: Simulation) -> None:
+            await asyncio.start_server(serve, "store", 7)
+            writers = [(await asyncio.open_connection("store", 7))[1] for _ in order]
+            for number, writer in enumerate(writers):
+                writer.write(bytes([number]))
+            await asyncio.sleep(1)
+            leaving = [asyncio.create_task(leave(number, writer)) for number, writer in enumerate(writers)]
+            await asyncio.sleep(1)
+            for number in order:
+                methodcaller(way)(writers[number].transport)
+            await asyncio.wait(leaving)
+
+        simulate(scenario, seed=1)
+        return found
+
+    first = events([0, 1, 2, 3])
+    assert {("left", 0), ("gone", 3)} < {(event, number) for event, number, _ in first}
+    assert first == events([2, 3, 1, 0])
 
 
 @pytest.mark.parametrize("piece_bytes", [1, 3, None])

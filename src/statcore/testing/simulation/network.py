@@ -134,6 +134,7 @@ class Network:
     _loop: asyncio.AbstractEventLoop = attrs.field(init=False)
     _hosts: dict[str, Host] = attrs.field(factory=dict[str, Host], init=False)
     _ends: dict[SimulatedTransport, None] = attrs.field(factory=dict["SimulatedTransport", None], init=False)
+    _ending: list[SimulatedTransport] = attrs.field(factory=list["SimulatedTransport"], init=False)
     _healed: asyncio.Event = attrs.field(init=False, factory=asyncio.Event)
     _next_port: int = attrs.field(init=False, default=_FIRST_CLIENT_PORT)
 
@@ -216,6 +217,22 @@ class Network:
         """Take an end that is closed out of the open ones."""
         self._ends.pop(end, None)
 
+    def end_soon(self, end: SimulatedTransport) -> None:
+        """Let an end be closed or reset in the next turn, after the older ones of this turn.
+
+        Drivers keep connections in sets, whose order depends on addresses of memory. So that a seed is one run, the order
+        in which they close connections has no effect.
+        """
+        self.forget(end)
+        if not self._ending:
+            self._loop.call_soon(self._end_all, context=Context())  # no end sees the context variables of another
+        self._ending.append(end)
+
+    def _end_all(self) -> None:
+        ends, self._ending = sorted(self._ending, key=lambda end: end.place), []
+        for end in ends:
+            end.end()
+
     def forget_hosts(self) -> None:
         """Drop all hosts and what listened there, so that nothing holds the servers of a run that has ended."""
         self._hosts.clear()
@@ -258,6 +275,8 @@ class SimulatedTransport(asyncio.Transport):
         client, server = (own, remote) if is_client else (remote, own)
         self.last_arrival_s: float = 0.0
         """When the last of the bytes for this end arrives."""
+        self.place: tuple[int, bool] = client[1], is_client
+        """Where it stands among all ends, oldest first."""
         self.label: str = f"{client[1]} to {server[0]}:{server[1]}"
         self._network = network
         self._loop = loop
@@ -266,6 +285,7 @@ class SimulatedTransport(asyncio.Transport):
         self._arrived = 0
         self._is_closing = False
         self._is_lost = False
+        self._resets = False
         self._has_ended = False
         self._reads = True
         self._writer_waits = False
@@ -344,17 +364,24 @@ class SimulatedTransport(asyncio.Transport):
 
     def close(self) -> None:
         """Close this end; what was written still arrives."""
-        if not self._is_closing:
-            self._network.record(f"{self.label} is closed by the {'client' if self.is_client else 'server'}")
-            self.write_eof()
-            self._lose(None)
+        self._end_soon(resets=False)
 
     def abort(self) -> None:
         """Reset the connection."""
-        if not self._is_closing:
-            self._network.record(f"{self.label} is reset by the {'client' if self.is_client else 'server'}")
+        self._end_soon(resets=True)
+
+    def end(self) -> None:
+        """Tell the peer and the protocol that this end was closed or reset."""
+        if self._is_lost:  # the peer has reset the connection meanwhile
+            return
+        done, by = "reset" if self._resets else "closed", "client" if self.is_client else "server"
+        self._network.record(f"{self.label} is {done} by the {by}")
+        if self._resets:
             self._send("reset")
-            self._lose(None)
+        else:
+            self.write_eof()
+        self._is_lost = True
+        self.protocol.connection_lost(None)
 
     def deliver(self) -> None:
         """Give the protocol what has arrived."""
@@ -394,7 +421,12 @@ class SimulatedTransport(asyncio.Transport):
         self._arrived += 1
         self.deliver()
 
-    def _lose(self, error: Exception | None) -> None:
+    def _end_soon(self, *, resets: bool) -> None:
+        if not self._is_closing:
+            self._is_closing, self._resets = True, resets
+            self._network.end_soon(self)
+
+    def _lose(self, error: Exception) -> None:
         if self._is_lost:
             return
         self._is_closing = self._is_lost = True

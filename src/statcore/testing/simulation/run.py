@@ -85,6 +85,10 @@ def simulation_steps(*, seed: int) -> Generator[SimulationSteps]:
 def simulate(scenario: Callable[[Simulation], Coroutine[Any, Any, _Result]], *, seed: int) -> _Result:
     """Run a scenario in a `SimulatedLoop` and return its result; the same seed makes the same run in every process.
 
+    Tasks and futures of a set have one order, and connections that are closed together end in one order. A set of other
+    objects whose hashes are addresses of memory has another order in each process: code that goes through one should use a
+    dict, or sort it.
+
     Args:
         scenario: starts its servers and clients, and closes both before it returns.
         seed: chooses everything that is left to chance, also by the module `random`.
