@@ -32,19 +32,22 @@ def test_the_gate_sees_calls_fail() -> None:
     assert sum(answers for answers, _ in counts) > sum(failures for _, failures in counts)
 
 
-def test_a_call_that_connects_ends_when_the_store_is_closed() -> None:
-    """The server is not there to take the connection; the call does not wait for it until its deadline."""
+def test_calls_that_connect_end_when_the_store_is_closed() -> None:
+    """The server is not there to take connections; the calls end at once, in the order in which they began."""
+
+    async def call(store: ValkeyStatistics, number: int, ended: list[int]) -> None:
+        with pytest.raises(ClosedError):
+            await store.fetch_kernel_statistics([f"kernel-{number}"])
+        ended.append(number)
 
     async def scenario(simulation: Simulation) -> None:
         simulation.network.host("store").cut()
-        store = ValkeyStatistics.from_url("valkey://store:6379")
-        call = asyncio.create_task(store.fetch_kernel_statistics(["kernel"]))
+        store, ended = ValkeyStatistics.from_url("valkey://store:6379"), list[int]()
+        calls = [asyncio.create_task(call(store, number, ended)) for number in range(16)]
         await asyncio.sleep(0.1)
         await store.aclose()
-        await asyncio.wait([call], timeout=0.001)
-        assert call.done()
-        with pytest.raises(ClosedError):
-            call.result()
+        await asyncio.wait(calls, timeout=0.001)
+        assert [*range(16)] == ended
 
     simulate(scenario, seed=1)
 

@@ -136,7 +136,7 @@ class RedisNode:
     _service: str | None = attrs.field(default=attrs.Factory(_fixed_service, takes_self=True), init=False, repr=False)
     """The address for messages, or None if it is the address of a master, which may change."""
     _connections: weakref.WeakSet[Any] = attrs.field(factory=weakref.WeakSet[Any], init=False, repr=False)
-    _connecting: set[Timeout] = attrs.field(factory=set[Timeout], init=False, repr=False)
+    _connecting: dict[Timeout, None] = attrs.field(factory=dict[Timeout, None], init=False, repr=False)
     _own_lifetime: Lifetime = attrs.field(factory=Lifetime, init=False, repr=False)
     """It ends before that of the store if the server leaves the cluster."""
 
@@ -229,11 +229,11 @@ class RedisNode:
     async def _connect(self) -> Any:  # noqa: ANN401 - the driver's
         """Return a connection; closing the node ends the wait for one that is being made."""
         async with timeout(None) as until_closed:
-            self._connecting.add(until_closed)
+            self._connecting[until_closed] = None
             try:
                 return await self.pool.get_connection()  # type: ignore[no-untyped-call]
             finally:
-                self._connecting.discard(until_closed)
+                del self._connecting[until_closed]
 
     def _has_lost_cancellation(self, before: int) -> bool:
         """Return whether the running task has been cancelled since it had been `before` times.
