@@ -32,7 +32,7 @@ from rich.console import Console
 from soak_faults import Fault, faults_of, in_order, primaries_of
 from soak_load import TIMEOUT_S, Load, Places, running_load
 from soak_report import Circumstances, missed_goals, tables
-from soak_site import Site, connections_of_callers, running_site
+from soak_site import Site, connections_of_callers, memory_of_spared, running_site
 
 SECTION: Final = "soak"
 _WIDTH: Final = 170
@@ -120,6 +120,8 @@ def soak(report: Report, scratch: Path, *, minutes: float, seed: int) -> str:
             with watching_stalls() as stalls:
                 course = let_happen(in_order(faults, random), site, load, random, stalls, report, minutes=minutes)
             outcome = load.stop()
+        if not course.failure and not site.spared.is_running():
+            course.failure = "a worker of the service has ended without a fault"
         around = Circumstances(
             faults={str(fault): course.happened[str(fault)] for fault in faults if course.happened[str(fault)]},
             load=statistics.mean(course.loads or os.getloadavg()[:1]),
@@ -127,6 +129,7 @@ def soak(report: Report, scratch: Path, *, minutes: float, seed: int) -> str:
             longest_stall_s=stalls.longest_s(),
             versions=site.versions,
             service_connections=connections_of_callers(site.service),
+            memory_of_worker=memory_of_spared(site),
             failure=course.failure,
         )
     for table in tables(outcome, around):

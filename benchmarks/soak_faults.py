@@ -9,6 +9,7 @@ from random import Random
 from typing import Final, TypeAlias
 
 import attrs
+import psutil
 from soak_load import CLUSTER, ENGINE, PAIR, SENTINELS, SERVICE, Load
 from soak_site import MetricServer, Site
 from tests.support.valkey_network import Network
@@ -265,12 +266,17 @@ def _only_engine(site: Site, _: Random) -> Sequence[MetricServer]:
 
 
 def _kill_worker(site: Site, random: Random) -> Generator[bool]:
-    random.choice(site.service.workers()).kill()
+    _worker(site, random).kill()
     yield False
 
 
+def _worker(site: Site, random: Random) -> psutil.Process:
+    """Return a worker that may be harmed."""
+    return random.choice([worker for worker in site.service.workers() if worker != site.spared])
+
+
 def _stop_worker(site: Site, random: Random) -> Generator[bool]:
-    worker = random.choice(site.service.workers())
+    worker = _worker(site, random)
     worker.suspend()
     yield False
     worker.resume()

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-import ctypes
 import gc
 import math
 import signal
-import sys
 import threading
 import time
 from collections import Counter, defaultdict
@@ -16,14 +14,15 @@ from contextlib import AsyncExitStack, aclosing, asynccontextmanager, contextman
 from multiprocessing import get_context
 from multiprocessing.connection import Connection
 from random import Random
-from typing import Any, ClassVar, Final
+from typing import Any, Final
 
 import aiohttp
 import attrs
 import psutil
 from soak_ledger import Ledger
+from soak_memory import SAMPLE_S, MemorySample, MemorySamples
 from soak_reads import OBJECTS_OF_STORE, LiveReads, MetricReads, Read, ServiceReads, write_all
-from soak_tally import Leaks, MemorySample, MemorySamples, Outcome, Tally
+from soak_tally import Leaks, Outcome, Tally
 
 from statcore.errors import StatcoreError, UnavailableError
 from statcore.ports import StatisticsSinkPort
@@ -45,7 +44,6 @@ _CANCELLED: Final = 0.05
 """The share of calls that are cancelled on purpose."""
 _CANCELLED_WITHIN_S: Final = 0.02
 _WRITE_S: Final = 0.25
-_SAMPLE_S: Final = 1.0
 _PAUSE_S: Final = 0.05
 _SETTLE_S: Final = 10.0
 """How long tasks and connections may take to end after everything is closed."""
@@ -344,43 +342,14 @@ class _Readers:
         """Note the memory and the connections of this process again and again."""
         process = psutil.Process()
         while True:
-            resident = process.memory_info().rss
-            self._memory.add(MemorySample(time.monotonic(), resident, _large_bytes(), sys.getallocatedblocks()))
+            self._memory.add(MemorySample.now())
             ports = Counter(each.raddr.port for each in process.net_connections("tcp") if each.raddr)
             self._most_connections = max(self._most_connections, *ports.values(), 0)
-            await asyncio.sleep(_SAMPLE_S)
+            await asyncio.sleep(SAMPLE_S)
 
 
 def _random(seed: str) -> Random:
     return Random(seed)  # noqa: S311 - no secret
-
-
-class _MallocInfo(ctypes.Structure):
-    """The struct `mallinfo2` of the GNU C library."""
-
-    _fields_: ClassVar = [
-        (name, ctypes.c_size_t)
-        for name in (
-            "arena",
-            "ordblks",
-            "smblks",
-            "hblks",
-            "hblkhd",
-            "usmblks",
-            "fsmblks",
-            "uordblks",
-            "fordblks",
-            "keepcost",
-        )
-    ]
-
-
-def _large_bytes() -> int:
-    """Return the memory in use of the C library's allocator; resident memory also has what it keeps free between pieces."""
-    mallinfo2 = ctypes.CDLL(None).mallinfo2
-    mallinfo2.restype = _MallocInfo
-    info = mallinfo2()
-    return int(info.uordblks + info.hblkhd)
 
 
 async def _connections_in_use() -> int:

@@ -8,7 +8,8 @@ from typing import Final
 
 import attrs
 from report import Goal, Report, Row, Table
-from soak_tally import Memory, Outcome, Tally
+from soak_memory import Memory, MemorySample
+from soak_tally import Outcome, Tally
 
 _NONE: Final = Goal(0)
 _FLAT: Final = Goal(1.05)
@@ -48,6 +49,7 @@ class Circumstances:
         longest_stall_s: the longest time in which the process that makes the faults did not run although it was to.
         versions: the servers.
         service_connections: how many connections the service still has of callers that have closed them.
+        memory_of_worker: the samples of the service's worker that no fault harmed.
         failure: why the soak has ended early, or "".
     """
 
@@ -57,6 +59,7 @@ class Circumstances:
     longest_stall_s: float
     versions: str
     service_connections: int
+    memory_of_worker: Sequence[MemorySample]
     failure: str = ""
 
 
@@ -92,7 +95,7 @@ def tables(outcome: Outcome, around: Circumstances) -> list[Table]:
             notes=[recovery],
         ),
         _left(outcome, around),
-        _memory(outcome),
+        _memory(outcome, around),
     ]
 
 
@@ -144,21 +147,26 @@ def _left(outcome: Outcome, around: Circumstances) -> Table:
     return Table(title="left at the end", subject="process", rows=rows, notes=[_LEFT])
 
 
-def _memory(outcome: Outcome) -> Table:
-    memory = Memory.of(outcome.memory, warm_up_s=_WARM_UP * outcome.seconds)
-    figures: dict[str, float] = {"most connections": outcome.most_connections}
-    notes = [_MOST, _HELD]
-    if memory is not None:
-        figures |= {
-            "resident MiB": memory.resident_bytes / _MIB,
-            "KiB a minute": memory.resident_per_min / _KIB,
-            "in use KiB a minute": memory.large_per_min / _KIB,
-            LARGE_RATIO: memory.large_ratio,
-            BLOCKS_RATIO: memory.blocks_ratio,
-        }
-    has_goal = memory is not None and outcome.seconds >= 60 * _LEAST_MINUTES
-    if not has_goal:
-        notes.append(f"Memory has no goal in less than {_LEAST_MINUTES:g} minutes")
+def _memory(outcome: Outcome, around: Circumstances) -> Table:
+    has_goal = outcome.seconds >= 60 * _LEAST_MINUTES
+    processes = {"readers and writers": outcome.memory, "a worker of the service": around.memory_of_worker}
+    figures = {name: _held(samples, warm_up_s=_WARM_UP * outcome.seconds) for name, samples in processes.items()}
+    figures["readers and writers"] = {"most connections": outcome.most_connections, **figures["readers and writers"]}
     goals = {LARGE_RATIO: _FLAT, BLOCKS_RATIO: _FLAT} if has_goal else {}
-    row = Row(contender="readers and writers", figures=figures, goals=goals)
-    return Table(title="connections and memory", subject="process", rows=[row], notes=notes)
+    rows = [Row(contender=name, figures=held, goals=goals if LARGE_RATIO in held else {}) for name, held in figures.items()]
+    notes = [_MOST, _HELD, *([] if has_goal else [f"Memory has no goal in less than {_LEAST_MINUTES:g} minutes"])]
+    return Table(title="connections and memory", subject="process", rows=rows, notes=notes)
+
+
+def _held(samples: Sequence[MemorySample], *, warm_up_s: float) -> dict[str, float]:
+    """Return the memory of a process and how it changed, or nothing if there are too few samples."""
+    memory = Memory.of(samples, warm_up_s=warm_up_s)
+    if memory is None:
+        return {}
+    return {
+        "resident MiB": memory.resident_bytes / _MIB,
+        "KiB a minute": memory.resident_per_min / _KIB,
+        "in use KiB a minute": memory.large_per_min / _KIB,
+        LARGE_RATIO: memory.large_ratio,
+        BLOCKS_RATIO: memory.blocks_ratio,
+    }

@@ -21,7 +21,9 @@ import psutil
 from aiohttp import web
 from server_process import metrics_response, running_server, serve_http
 from soak_ledger import sample
-from tests.support.service import Service, serving
+from soak_memory import MemorySample, sampled, samples_of
+from tests.e2e.program import environment
+from tests.support.service import Service, serving_in
 from tests.support.valkey_network import Network, running_network
 from tests.support.valkey_topologies import ValkeyCluster, ValkeySentinels, running_cluster, running_sentinels
 from workload import kernel_ids, session_ids
@@ -114,13 +116,19 @@ class MetricServer:
 
 @attrs.frozen(kw_only=True)
 class Site:
-    """The running servers; `engine` is None where no VictoriaMetrics is installed."""
+    """The running servers.
+
+    Attributes:
+        engine: None where no VictoriaMetrics is installed.
+        spared: the worker of the service that no fault harms, so that its memory is that of one process.
+    """
 
     cluster: ValkeyCluster
     sentinels: ValkeySentinels
     pair: Sequence[MetricServer]
     engine: MetricServer | None
     service: Service
+    spared: psutil.Process
     versions: str
 
 
@@ -159,6 +167,7 @@ def running_site(folder: Path, *, timeout_s: float) -> Generator[Site]:
             pair=pair,
             engine=engine,
             service=service,
+            spared=service.workers()[0],
             versions=", ".join(
                 [
                     _valkey_version(cluster),
@@ -179,6 +188,11 @@ def connections_of_callers(service: Service) -> int:
         if not left or time.monotonic() > deadline:
             return left
         time.sleep(_PAUSE_S)
+
+
+def memory_of_spared(site: Site) -> list[MemorySample]:
+    """Return the samples of the worker that no fault harms."""
+    return samples_of(site.service.log_file.parent, site.spared.pid)
 
 
 def owners(number: int) -> dict[str, str]:
@@ -247,7 +261,8 @@ def _running_service(
         f"[metrics]\nfallback_urls = {json.dumps(others)}\nfailback_s = 5\ntimeout_s = {timeout_s}\n"
         f"[limits]\nrequest_s = {3 * timeout_s}\n"
     )
-    return serving(folder, "--workers", str(WORKERS), "--log-level", "error", config=str(config))
+    variables = sampled(environment(config=str(config)), folder)
+    return serving_in(folder, variables, "--workers", str(WORKERS), "--log-level", "error")
 
 
 def _valkey_version(cluster: ValkeyCluster) -> str:

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import math
-import statistics
-from array import array
 from collections import Counter
-from collections.abc import Iterator, Sequence
 from typing import Final
 
 import attrs
+from soak_memory import MemorySample
 from soak_reads import Answer
 
 from statcore.errors import StatcoreError, TimedOutError, UnavailableError
@@ -91,79 +89,6 @@ class Tally:
     def _keep(self, where: str, text: str) -> None:
         if len(self.examples) < _EXAMPLES:
             self.examples.append(f"{where}: {text:.500}")
-
-
-@attrs.frozen
-class MemorySample:
-    """What the process of the readers held at a time."""
-
-    at_s: float
-    resident_bytes: float
-    large_bytes: float
-    """The memory in use of the C library's allocator: what Python holds in pieces of more than 512 bytes, and libraries."""
-    blocks: float
-    """The smaller pieces that Python holds."""
-
-
-@attrs.define
-class MemorySamples:
-    """Samples in one piece of memory; as objects, those of an hour would be 5 % of all pieces that Python holds."""
-
-    _numbers: array[float] = attrs.field(factory=lambda: array("d"), init=False)
-
-    def add(self, sample: MemorySample) -> None:
-        """Keep a sample."""
-        self._numbers.extend(attrs.astuple(sample))
-
-    def __iter__(self) -> Iterator[MemorySample]:
-        """Yield the samples in order."""
-        size = len(attrs.fields(MemorySample))
-        for at in range(0, len(self._numbers), size):
-            yield MemorySample(*self._numbers[at : at + size])
-
-
-@attrs.frozen(kw_only=True)
-class Memory:
-    """How the memory of a process changed from the end of its warm-up on, by a line through all samples.
-
-    Args:
-        resident_bytes: its resident memory at the end.
-        resident_per_min: how many bytes of resident memory a minute added.
-        large_per_min: how many bytes in use a minute added, in large pieces.
-        large_ratio, blocks_ratio: the end of the line to its beginning.
-    """
-
-    resident_bytes: float
-    resident_per_min: float
-    large_per_min: float
-    large_ratio: float
-    blocks_ratio: float
-
-    @classmethod
-    def of(cls, samples: Sequence[MemorySample], *, warm_up_s: float) -> Memory | None:
-        """Return how it changed, or None if fewer than three samples are left after the warm-up."""
-        start_s = samples[0].at_s + warm_up_s if samples else 0.0
-        kept = [sample for sample in samples if sample.at_s >= start_s]
-        if len(kept) < 3:
-            return None
-        times_s = [sample.at_s for sample in kept]
-        minutes = (times_s[-1] - times_s[0]) / 60
-        resident = _line(times_s, [sample.resident_bytes for sample in kept])
-        large = _line(times_s, [sample.large_bytes for sample in kept])
-        blocks = _line(times_s, [sample.blocks for sample in kept])
-        return cls(
-            resident_bytes=resident[1],
-            resident_per_min=(resident[1] - resident[0]) / minutes,
-            large_per_min=(large[1] - large[0]) / minutes,
-            large_ratio=large[1] / large[0],
-            blocks_ratio=blocks[1] / blocks[0],
-        )
-
-
-def _line(times_s: Sequence[float], values: Sequence[float]) -> tuple[float, float]:
-    """Return the first and the last point of the line through values."""
-    slope, intercept = statistics.linear_regression(times_s, values)
-    return intercept + slope * times_s[0], intercept + slope * times_s[-1]
 
 
 @attrs.frozen(kw_only=True)

@@ -7,6 +7,8 @@ import ctypes
 import gc
 import io
 import math
+import os
+import subprocess
 import sys
 import threading
 import time
@@ -25,6 +27,7 @@ from rich.console import Console
 from soak_faults import Fault, in_order
 from soak_ledger import LAG_S, Ledger, View, sample, sample_fault, stamp
 from soak_load import _leaks
+from soak_memory import Memory, MemorySample, MemorySamples, sampled, samples_of
 from soak_reads import (
     OBJECTS_OF_STORE,
     Answer,
@@ -36,7 +39,7 @@ from soak_reads import (
     write_all,
 )
 from soak_report import BLOCKS_RATIO, LARGE_RATIO, Circumstances, missed_goals, tables
-from soak_tally import Durations, Leaks, Memory, MemorySample, MemorySamples, Outcome, Tally
+from soak_tally import Durations, Leaks, Outcome, Tally
 
 from statcore.errors import ProtocolError, UnavailableError
 from statcore.model import Problem, ProblemKind, StatisticsBatch, VectorResult
@@ -402,6 +405,28 @@ def test_memory_is_a_line_after_the_warm_up() -> None:
     assert Memory.of(warm_up[:2], warm_up_s=0) is None
 
 
+def test_a_process_keeps_samples_of_its_own_memory(tmp_path: Path) -> None:
+    """Its program does nothing for it; what it holds in large and in small pieces is counted as such."""
+    program = "import sys; held = b'x' * 100_000_000, [*range(1_000_000)]; print('ready', flush=True); sys.stdin.read()"
+    process = subprocess.Popen(
+        [sys.executable, "-c", program],
+        env=sampled(os.environ, tmp_path),
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+    )
+    with process:
+        assert process.stdout is not None
+        assert b"ready\n" == process.stdout.readline()
+        kept = len(samples_of(tmp_path, process.pid))
+        deadline = time.monotonic() + 60
+        while len(samples := samples_of(tmp_path, process.pid)) < kept + 2 and time.monotonic() < deadline:
+            time.sleep(0.05)
+        process.communicate()
+    last = samples[-1]
+    assert 100_000_000 < last.large_bytes < last.resident_bytes < 300_000_000
+    assert 999_000 < last.blocks < 1_500_000
+
+
 def test_samples_of_memory_are_no_growth() -> None:
     """Those of an hour take no pieces of memory of their own."""
     samples = MemorySamples()
@@ -426,6 +451,10 @@ async def test_what_is_left_is_counted(tmp_path: Path, monkeypatch: pytest.Monke
     assert Leaks(connections_in_use=2, tasks=1, files_and_sockets=1, threads=1) == leaks
 
 
+def _growing(large: int, small: int) -> list[MemorySample]:
+    return [MemorySample(float(second), 1_000_000, 1_000 + large * second, 1_000 + small * second) for second in range(600)]
+
+
 def _outcome(*, seconds: float = 600.0, **changes: Any) -> Outcome:
     tally = Tally(deadline_s=2.0)
     tally.add("kernels", Answer(right=100))
@@ -433,31 +462,31 @@ def _outcome(*, seconds: float = 600.0, **changes: Any) -> Outcome:
     parts: dict[str, Any] = {
         "tallies": {"store": tally},
         "recoveries_s": {"store: killed": [0.5, 1.5]},
-        "memory": [MemorySample(float(second), 1_000_000, 1_000, 1_000) for second in range(600)],
+        "memory": _growing(0, 0),
         "leaks": Leaks(connections_in_use=0, tasks=0, files_and_sockets=0, threads=0),
         "most_connections": 3,
     }
     return Outcome(**{**parts, "seconds": seconds, **changes})
 
 
-def _missed(outcome: Outcome, *, stale: int = 0) -> list[str]:
+def _missed(outcome: Outcome, **circumstances: Any) -> list[str]:
     report = Report(console=Console(file=io.StringIO()))
-    for table in _tables(outcome, stale=stale):
+    for table in _tables(outcome, **circumstances):
         report.add(table)
     return [text.rsplit(" ", 3)[0] for text in missed_goals(report)]
 
 
-def _tables(outcome: Outcome, *, stale: int = 0, failure: str = "") -> list[Table]:
+def _tables(outcome: Outcome, **circumstances: Any) -> list[Table]:
     around = Circumstances(
         faults={"store: killed": 2},
         load=1.0,
         cores=2,
         longest_stall_s=0.25,
         versions="Valkey 8",
-        service_connections=stale,
-        failure=failure,
+        service_connections=0,
+        memory_of_worker=_growing(0, 0),
     )
-    return tables(outcome, around)
+    return tables(outcome, attrs.evolve(around, **circumstances))
 
 
 def test_goals_are_met_by_a_run_without_a_fault_of_statcore() -> None:
@@ -490,11 +519,10 @@ def test_each_goal_is_missed_by_what_it_is_about() -> None:
     assert ["store: p99 s"] == _missed(late)
     assert ["store: right"] == _missed(_outcome(tallies={"store": Tally(deadline_s=2.0)}))
     assert ["readers and writers: tasks"] == _missed(_outcome(leaks=attrs.evolve(_outcome().leaks, tasks=1)))
-    assert ["service: connections of callers"] == _missed(_outcome(), stale=1)
+    assert ["service: connections of callers"] == _missed(_outcome(), service_connections=1)
     for large, small, missed in ((1, 0, LARGE_RATIO), (0, 1, BLOCKS_RATIO)):
-        growth = [
-            MemorySample(float(second), 1_000_000, 1_000 + large * second, 1_000 + small * second) for second in range(600)
-        ]
+        growth = _growing(large, small)
         assert [f"readers and writers: {missed}"] == _missed(_outcome(memory=growth))
+        assert [f"a worker of the service: {missed}"] == _missed(_outcome(), memory_of_worker=growth)
         assert [] == _missed(_outcome(memory=growth, seconds=60.0))
     assert ["store: killed: worst"] == _missed(_outcome(recoveries_s={"store: killed": [0.5, float("inf")]}))
