@@ -52,6 +52,26 @@ def test_calls_that_connect_end_when_the_store_is_closed() -> None:
     simulate(scenario, seed=1)
 
 
+@pytest.mark.parametrize("turns", range(6))
+def test_a_store_is_closed_twice_while_a_call_connects(turns: int) -> None:
+    """Closing it again does nothing more, however far the first closing has come."""
+
+    async def scenario(simulation: Simulation) -> None:
+        simulation.network.host("store").cut()
+        store = ValkeyStatistics.from_url("valkey://store:6379")
+        call = asyncio.create_task(store.fetch_kernel_statistics(["kernel"]))
+        await asyncio.sleep(0.1)
+        closing = asyncio.create_task(store.aclose())
+        for _ in range(turns):
+            await asyncio.sleep(0)
+        await store.aclose()
+        await closing
+        with pytest.raises(ClosedError):
+            await call
+
+    simulate(scenario, seed=1)
+
+
 @pytest.mark.parametrize("plant", STORE_PLANTS, ids=lambda plant: plant.__name__)
 def test_a_planted_fault_is_found(plant: Plant, monkeypatch: pytest.MonkeyPatch) -> None:
     """A fault of the adapter is found by one of the first seeds."""

@@ -293,7 +293,8 @@ class RedisNode:
             return
         self._own_lifetime.end(self.service)
         for until_closed in self._connecting:
-            until_closed.reschedule(0)
+            if not until_closed.expired():  # by closing before, and its call has not run since
+                until_closed.reschedule(0)
         try:
             with suppress(RedisError, OSError, RuntimeError):  # the server or the event loop may be gone
                 await self.pool.aclose()
