@@ -7,7 +7,6 @@ import random
 import socket
 from collections.abc import Sequence
 from contextlib import suppress
-from operator import methodcaller
 from typing import Any
 
 import pytest
@@ -191,7 +190,7 @@ def test_connections_that_end_together_have_one_order(way: str) -> None:
             leaving = [asyncio.create_task(leave(number, writer)) for number, writer in enumerate(writers)]
             await asyncio.sleep(1)
             for number in order:
-                methodcaller(way)(writers[number].transport)
+                getattr(writers[number].transport, way)()
             await asyncio.wait(leaving)
 
         simulate(scenario, seed=1)
@@ -200,6 +199,22 @@ def test_connections_that_end_together_have_one_order(way: str) -> None:
     first = events([0, 1, 2, 3])
     assert {("left", 0), ("gone", 3)} < {(event, number) for event, number, _ in first}
     assert first == events([2, 3, 1, 0])
+
+
+@pytest.mark.parametrize("way", ["close", "abort"])
+def test_what_is_closed_has_ended_once_the_network_is_settled(way: str) -> None:
+    """The peer knows of it; nothing that was sent before is still on its way."""
+
+    async def scenario(simulation: Simulation) -> None:
+        await asyncio.start_server(_echo, "store", 7)
+        _, writer = await asyncio.open_connection("store", 7)
+        await asyncio.sleep(1)
+        getattr(writer.transport, way)()
+        await simulation.network.settle()
+        await asyncio.sleep(0)
+        assert [] == simulation.network.host("store").connections()
+
+    simulate(scenario, seed=1)
 
 
 @pytest.mark.parametrize("piece_bytes", [1, 3, None])

@@ -6,7 +6,7 @@ import asyncio
 import socket
 from collections import deque
 from collections.abc import Callable, Iterator
-from contextvars import Context
+from contextvars import Context, copy_context
 from random import Random
 from typing import Any, Final, Literal, TypeAlias
 
@@ -134,7 +134,10 @@ class Network:
     _loop: asyncio.AbstractEventLoop = attrs.field(init=False)
     _hosts: dict[str, Host] = attrs.field(factory=dict[str, Host], init=False)
     _ends: dict[SimulatedTransport, None] = attrs.field(factory=dict["SimulatedTransport", None], init=False)
-    _ending: list[SimulatedTransport] = attrs.field(factory=list["SimulatedTransport"], init=False)
+    _ending: list[tuple[SimulatedTransport, Context]] = attrs.field(
+        factory=list[tuple["SimulatedTransport", Context]], init=False
+    )
+    """What has been closed or reset in this turn, with the context of the caller."""
     _healed: asyncio.Event = attrs.field(init=False, factory=asyncio.Event)
     _next_port: int = attrs.field(init=False, default=_FIRST_CLIENT_PORT)
 
@@ -204,6 +207,7 @@ class Network:
         for host in self._hosts.values():
             host.path.is_cut = False
         self.wake()
+        await asyncio.sleep(0)  # what is closed now is sent in the next turn
         last_s = max((end.last_arrival_s for end in self._ends), default=0.0)
         await asyncio.sleep(max(0.0, last_s - self._loop.time()))
 
@@ -218,20 +222,20 @@ class Network:
         self._ends.pop(end, None)
 
     def end_soon(self, end: SimulatedTransport) -> None:
-        """Let an end be closed or reset in the next turn, after the older ones of this turn.
+        """Let an end be closed or reset in the next turn; the ends of a turn are taken in the order of their connections.
 
         Drivers keep connections in sets, whose order depends on addresses of memory. So that a seed is one run, the order
         in which they close connections has no effect.
         """
         self.forget(end)
         if not self._ending:
-            self._loop.call_soon(self._end_all, context=Context())  # no end sees the context variables of another
-        self._ending.append(end)
+            self._loop.call_soon(self._end_all, context=Context())  # it belongs to no call
+        self._ending.append((end, copy_context()))
 
     def _end_all(self) -> None:
-        ends, self._ending = sorted(self._ending, key=lambda end: end.place), []
-        for end in ends:
-            end.end()
+        ending, self._ending = sorted(self._ending, key=lambda each: each[0].place), []
+        for end, context in ending:
+            context.run(end.end)
 
     def forget_hosts(self) -> None:
         """Drop all hosts and what listened there, so that nothing holds the servers of a run that has ended."""
@@ -275,8 +279,8 @@ class SimulatedTransport(asyncio.Transport):
         client, server = (own, remote) if is_client else (remote, own)
         self.last_arrival_s: float = 0.0
         """When the last of the bytes for this end arrives."""
-        self.place: tuple[int, bool] = client[1], is_client
-        """Where it stands among all ends, oldest first."""
+        self.place: tuple[int, bool] = client[1], not is_client
+        """Where it stands among all ends: oldest first, and the client's before the server's."""
         self.label: str = f"{client[1]} to {server[0]}:{server[1]}"
         self._network = network
         self._loop = loop
@@ -337,9 +341,8 @@ class SimulatedTransport(asyncio.Transport):
 
     def write_eof(self) -> None:
         """Tell the peer that no bytes follow."""
-        if not self._has_ended:
-            self._has_ended = True
-            self._send("end")
+        if not self._is_closing:
+            self._send_end()
 
     def write(self, data: bytes | bytearray | memoryview) -> None:
         """Send bytes."""
@@ -379,9 +382,8 @@ class SimulatedTransport(asyncio.Transport):
         if self._resets:
             self._send("reset")
         else:
-            self.write_eof()
-        self._is_lost = True
-        self.protocol.connection_lost(None)
+            self._send_end()
+        self._lose(None)
 
     def deliver(self) -> None:
         """Give the protocol what has arrived."""
@@ -416,6 +418,11 @@ class SimulatedTransport(asyncio.Transport):
             peer._inbox_bytes += len(item)  # noqa: SLF001
         self._loop.call_at(arrival_s, peer._arrive)  # noqa: SLF001
 
+    def _send_end(self) -> None:
+        if not self._has_ended:
+            self._has_ended = True
+            self._send("end")
+
     def _arrive(self) -> None:
         """Note that the next item has come; it waits as long as the host is cut off or the protocol does not read."""
         self._arrived += 1
@@ -426,7 +433,7 @@ class SimulatedTransport(asyncio.Transport):
             self._is_closing, self._resets = True, resets
             self._network.end_soon(self)
 
-    def _lose(self, error: Exception) -> None:
+    def _lose(self, error: Exception | None) -> None:
         if self._is_lost:
             return
         self._is_closing = self._is_lost = True
