@@ -143,10 +143,16 @@ def _document(text: str) -> dict[str, Any]:
 
 
 def _names(value: object) -> str:
-    """Return the names of all settings in a document, which messages may show."""
-    if isinstance(value, dict):
-        return "".join(f"{key} {_names(inner)}" for key, inner in value.items())
-    return "".join(map(_names, value)) if isinstance(value, list) else ""
+    """Return the names of all settings in a document, however deep, which messages may show."""
+    names, left = list[str](), [value]
+    while left:
+        each = left.pop()
+        if isinstance(each, dict):
+            names += each
+            left += each.values()
+        elif isinstance(each, list):
+            left += each
+    return " ".join(names)
 
 
 def _first_owner(label: str, values: str | list[str]) -> str:
@@ -256,6 +262,7 @@ _ID: Final = "6f1b3c9e-0a52-4a57-9d3e-0c8f8f0e9b11"
 TOKENS: Final = (
     f"[tokens.{SECRET}]\nhash = 'x'\n[tokens.b]\nscope = {{project = ['p']}}".encode(),
     f"[tokens.a]\nhash = '{'0' * 64}'\nscope = 'everything'\nexpires = 2027-01-01T00:00:00Z\nsecret = '{SECRET}'".encode(),
+    f"[tokens.{SECRET}]\n{'.'.join(['h'] * 1_000)} = 1".encode(),
     (
         f"[tokens.a]\nhash = 'sha256:{'0' * 64}'\nscope = 'everything'\nexpires = 2027-01-01T00:00:00Z\n"
         f"[tokens.b]\nhash = 'sha256:{'1' * 64}'\nscope = {{project_id = ['{_ID}'], agent_id = 'i-1'}}\n"
