@@ -11,7 +11,7 @@ from typing import Final, TypeAlias
 import attrs
 import psutil
 from soak_load import CLUSTER, ENGINE, PAIR, SENTINELS, SERVICE, Load
-from soak_site import MetricServer, Site
+from soak_site import MetricServer, Site, wait_for_workers
 from tests.support.valkey_network import Network
 from tests.support.valkey_nodes import ValkeyNode
 
@@ -98,6 +98,8 @@ def _wait_until_ready(source: str, site: Site) -> None:
         site.cluster.wait_until_replicated()
     elif source == SENTINELS:
         site.sentinels.wait_until_whole()
+    elif source == SERVICE:
+        wait_for_workers(site)
 
 
 def _replace_primary(harm: Callable[[ValkeyNode], None]) -> Steps:

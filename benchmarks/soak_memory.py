@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import functools
 import os
 import resource
 import statistics
@@ -10,7 +11,7 @@ import sys
 import threading
 import time
 from array import array
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import ClassVar, Final
 
@@ -122,10 +123,15 @@ class _MallocInfo(ctypes.Structure):
 
 def _large_bytes() -> int:
     """Return the memory in use of the C library's allocator; resident memory also has what it keeps free between pieces."""
-    mallinfo2 = ctypes.CDLL(None).mallinfo2
-    mallinfo2.restype = _MallocInfo
-    info = mallinfo2()
+    info = _mallinfo2()()
     return int(info.uordblks + info.hblkhd)
+
+
+@functools.cache
+def _mallinfo2() -> Callable[[], _MallocInfo]:
+    function = ctypes.CDLL(None).mallinfo2
+    function.restype = _MallocInfo
+    return function
 
 
 def sampled(variables: Mapping[str, str], folder: Path) -> dict[str, str]:
@@ -134,16 +140,16 @@ def sampled(variables: Mapping[str, str], folder: Path) -> dict[str, str]:
     Python imports the module `sitecustomize` of `soak_processes` when it starts.
     """
     here = Path(__file__).parent
-    path = os.pathsep.join([str(here / "soak_processes"), str(here), variables.get("PYTHONPATH", "")])
-    return {**variables, "PYTHONPATH": path, _FOLDER: str(folder)}
+    places = [str(here / "soak_processes"), str(here), *filter(None, [variables.get("PYTHONPATH")])]
+    return {**variables, "PYTHONPATH": os.pathsep.join(places), _FOLDER: str(folder)}
 
 
 def keep_samples() -> None:
     """Keep a sample of this process in a file once a second, until it ends."""
-    folder = Path(os.environ[_FOLDER])
+    file = (Path(os.environ[_FOLDER]) / str(os.getpid())).open("ab", buffering=0)
 
     def keep() -> None:
-        with (folder / str(os.getpid())).open("ab", buffering=0) as file:
+        with file:
             while True:
                 file.write(array("d", attrs.astuple(MemorySample.now())).tobytes())
                 time.sleep(SAMPLE_S)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import statistics
 from collections.abc import Mapping, Sequence
+from math import inf
 from typing import Final
 
 import attrs
@@ -17,6 +18,8 @@ _ENDLESS_S: Final = 60.0
 """No load of the machine explains that a source is not right again after this time."""
 _LEAST_MINUTES: Final = 5.0
 """How long a soak must last for its memory to have a goal; Python's allocator needs minutes to settle."""
+_LATE_S: Final = 30.0
+"""How old the last sample of the worker may be at the end."""
 _WARM_UP: Final = 0.2
 """The share of the time that is the warm-up of the memory."""
 LARGE_RATIO: Final = "ratio of large"
@@ -149,17 +152,28 @@ def _left(outcome: Outcome, around: Circumstances) -> Table:
 
 def _memory(outcome: Outcome, around: Circumstances) -> Table:
     has_goal = outcome.seconds >= 60 * _LEAST_MINUTES
-    processes = {"readers and writers": outcome.memory, "a worker of the service": around.memory_of_worker}
-    figures = {name: _held(samples, warm_up_s=_WARM_UP * outcome.seconds) for name, samples in processes.items()}
-    figures["readers and writers"] = {"most connections": outcome.most_connections, **figures["readers and writers"]}
+    warm_up_s = _WARM_UP * outcome.seconds
+    of_worker = _meanwhile(outcome.memory, around.memory_of_worker)
+    figures = {
+        "readers and writers": {"most connections": outcome.most_connections, **_held(outcome.memory, warm_up_s=warm_up_s)},
+        "a worker of the service": _held(of_worker, warm_up_s=warm_up_s),
+    }
     goals = {LARGE_RATIO: _FLAT, BLOCKS_RATIO: _FLAT} if has_goal else {}
-    rows = [Row(contender=name, figures=held, goals=goals if LARGE_RATIO in held else {}) for name, held in figures.items()]
+    unknown = dict.fromkeys(goals, inf)  # without samples, goals are missed
+    rows = [Row(contender=name, figures={**unknown, **held}, goals=goals) for name, held in figures.items()]
     notes = [_MOST, _HELD, *([] if has_goal else [f"Memory has no goal in less than {_LEAST_MINUTES:g} minutes"])]
     return Table(title="connections and memory", subject="process", rows=rows, notes=notes)
 
 
+def _meanwhile(memory: Sequence[MemorySample], of_worker: Sequence[MemorySample]) -> list[MemorySample]:
+    """Return the samples of the worker from the time of the readers, or none if it had stopped to keep them."""
+    if not memory or not of_worker or of_worker[-1].at_s < memory[-1].at_s - _LATE_S:
+        return []
+    return [sample for sample in of_worker if memory[0].at_s <= sample.at_s <= memory[-1].at_s]
+
+
 def _held(samples: Sequence[MemorySample], *, warm_up_s: float) -> dict[str, float]:
-    """Return the memory of a process and how it changed, or nothing if there are too few samples."""
+    """Return the memory of a process and how it changed, or nothing without enough samples."""
     memory = Memory.of(samples, warm_up_s=warm_up_s)
     if memory is None:
         return {}

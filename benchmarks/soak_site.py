@@ -49,6 +49,7 @@ WORKERS: Final = 2
 _MARGIN_S: Final = 3
 _SCRAPED_S: Final = 60.0
 _CLOSED_S: Final = 10.0
+_WORKERS_S: Final = 60.0
 _PAUSE_S: Final = 0.05
 
 
@@ -193,6 +194,22 @@ def connections_of_callers(service: Service) -> int:
 def memory_of_spared(site: Site) -> list[MemorySample]:
     """Return the samples of the worker that no fault harms."""
     return samples_of(site.service.log_file.parent, site.spared.pid)
+
+
+def wait_for_workers(site: Site) -> None:
+    """Wait until the service has all its workers.
+
+    Raises:
+        RuntimeError: the worker that no fault harms has ended.
+        TimeoutError: another one has not been replaced.
+    """
+    deadline = time.monotonic() + _WORKERS_S
+    while len(workers := site.service.workers()) < WORKERS:
+        if time.monotonic() > deadline:
+            raise TimeoutError(f"waited {_WORKERS_S:g} s for {WORKERS} workers of the service")
+        time.sleep(_PAUSE_S)
+    if site.spared not in workers:
+        raise RuntimeError("a worker of the service has ended without a fault")
 
 
 def owners(number: int) -> dict[str, str]:

@@ -524,5 +524,8 @@ def test_each_goal_is_missed_by_what_it_is_about() -> None:
         growth = _growing(large, small)
         assert [f"readers and writers: {missed}"] == _missed(_outcome(memory=growth))
         assert [f"a worker of the service: {missed}"] == _missed(_outcome(), memory_of_worker=growth)
+    ratios = [f"a worker of the service: {ratio}" for ratio in (LARGE_RATIO, BLOCKS_RATIO)]
+    for kept in ([], _growing(0, 0)[:300]):  # it could not keep samples, or not to the end
+        assert ratios == _missed(_outcome(), memory_of_worker=kept)
         assert [] == _missed(_outcome(memory=growth, seconds=60.0))
     assert ["store: killed: worst"] == _missed(_outcome(recoveries_s={"store: killed": [0.5, float("inf")]}))
