@@ -159,8 +159,9 @@ def _memory(outcome: Outcome, around: Circumstances) -> Table:
         "a worker of the service": _held(of_worker, warm_up_s=warm_up_s),
     }
     goals = {LARGE_RATIO: _FLAT, BLOCKS_RATIO: _FLAT} if has_goal else {}
-    unknown = dict.fromkeys(goals, inf)  # without samples, goals are missed
-    rows = [Row(contender=name, figures={**unknown, **held}, goals=goals) for name, held in figures.items()]
+    for held in figures.values():
+        held.update({ratio: held.get(ratio, inf) for ratio in goals})  # without samples, goals are missed
+    rows = [Row(contender=name, figures=held, goals=goals) for name, held in figures.items()]
     notes = [_MOST, _HELD, *([] if has_goal else [f"Memory has no goal in less than {_LEAST_MINUTES:g} minutes"])]
     return Table(title="connections and memory", subject="process", rows=rows, notes=notes)
 
