@@ -260,6 +260,7 @@ class Member:
         self._next_scrape_s = wall_s() - HISTORY_S
         self._next_scrape_s += -self._next_scrape_s % SCRAPE_S
         self._is_down = False
+        self._healed_s = -math.inf
         self._ready = asyncio.Event()
         self._asked: dict[object, tuple[Member, float]] = {}
         self._not_before_s: dict[object, float] = {}
@@ -345,8 +346,9 @@ class Member:
             self.start()
         if self._is_down:
             await self._ready.wait()
+        self._healed_s = asyncio.get_running_loop().time()
         if self.whole_since_s is None:
-            self.whole_since_s = asyncio.get_running_loop().time()
+            self.whole_since_s = self._healed_s
 
     def _usual_path(self) -> Path:
         """Return a path on which answers arrive in one piece, or in several within a few milliseconds."""
@@ -374,6 +376,8 @@ class Member:
         if self._attempts[key] > (ATTEMPTS if request.method == "POST" else 2 * ATTEMPTS):
             self.complaints.append(f"too many attempts: {request}")
         now_s = asyncio.get_running_loop().time()
+        if self._healed_s > now_s - SETTLE_S:
+            return  # the request may have been on its way since before, and its caller has long given it up
         if now_s < self._not_before_s.get(key, 0.0):
             self.complaints.append(f"earlier than Retry-After says: {request}")
         if self.whole_since_s is None or self.whole_since_s > now_s - SETTLE_S:

@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+import asyncio
 from contextlib import aclosing
+from datetime import UTC, datetime
 from functools import partial
 from itertools import pairwise
 
 import pytest
 from tests.simulation.metric_plants import PLANTS
+from tests.simulation.metric_world import CREDENTIAL, SETTLE_S, Member
 from tests.simulation.metrics_scenario import metrics_scenario
 from tests.simulation.planting import Plant, is_found
 from tests.simulation.seeds import RecordProperty, check_answers, for_seeds
 from tests.simulation.traces import traced
 
-from statcore.errors import UnavailableError
-from statcore.testing.simulation import Simulation, simulate
+from statcore.errors import TimedOutError, UnavailableError
+from statcore.testing.simulation import Path, Simulation, simulate
 from statcore.testing.simulation.prometheus import SimulatedPrometheus
 from statcore.testing.simulation.prometheus_faults import TooManyRequests
 from statcore_memory import MemoryMetrics
@@ -45,6 +48,33 @@ def test_each_server_of_a_pair_gets_the_pause_that_it_asks_for() -> None:
     assert [1] * 11 == [round(later - earlier) for earlier, later in pairwise(quick)]
     assert [5, 5] == [round(later - earlier) for earlier, later in pairwise(slow)]
     assert all(later - earlier >= 5 for earlier, later in pairwise(slow))
+
+
+def test_only_a_request_that_was_sent_during_a_pause_is_too_early() -> None:
+    """The model complains about a request that arrives during a pause, but not if it was on its way before."""
+
+    async def scenario(simulation: Simulation) -> list[tuple[int, int]]:
+        member = Member(simulation, "slow")
+        member.server.start()
+        member.server.host.path = Path(latency_s=(3.0, 3.0))
+        seen: list[tuple[int, int]] = []
+
+        async def ask(timeout_s: float) -> None:
+            options = PrometheusOptions(timeout_s=timeout_s, attempts=1)
+            async with aclosing(PrometheusClient(f"http://{CREDENTIAL}@slow:9090", options=options)) as client:
+                with pytest.raises((TimedOutError, UnavailableError)):
+                    await client.query("up", time=datetime(2026, 11, 30, tzinfo=UTC))
+            seen.append((len(member.server.requests), len(member.complaints)))
+
+        await ask(timeout_s=4)
+        await member.heal()
+        member.fall_sick([TooManyRequests(30)], 1.0)
+        await ask(timeout_s=1)
+        await asyncio.sleep(SETTLE_S)
+        await ask(timeout_s=1)
+        return seen
+
+    assert [(0, 0), (1, 0), (3, 1)] == simulate(scenario, seed=1)
 
 
 @for_seeds(25)
