@@ -380,7 +380,7 @@ class Member:
             return  # the request may have been on its way since before, and its caller has long given it up
         if now_s < self._not_before_s.get(key, 0.0):
             self.complaints.append(f"earlier than Retry-After says: {request}")
-        if self.whole_since_s is None or self.whole_since_s > now_s - SETTLE_S:
+        if self.whole_since_s is None:
             return  # the request may have been on its way for long
         asked, since_s = self._asked.get(key, (self, None))
         if asked.whole_since_s == since_s:
