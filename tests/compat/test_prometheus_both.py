@@ -37,7 +37,7 @@ from statcore_prometheus import PrometheusClient
 WINDOW = "5m"
 MINUTE = 60
 NOW_S = int(time.time()) // MINUTE * MINUTE
-START_S, END_S = NOW_S - 30 * MINUTE, NOW_S + 30 * MINUTE
+START_S, END_S = NOW_S - 30 * MINUTE, NOW_S + 60 * MINUTE
 """Samples reach beyond now: the manager's client always asks about now, and answers must not depend on when that is."""
 BUSY, HALF, CAPLESS = UUID(int=1), UUID(int=2), UUID(int=3)
 SESSION, PROJECT = uuid4(), uuid4()

@@ -16,7 +16,7 @@ from uuid import NAMESPACE_OID, uuid5
 import aiohttp
 import attrs
 import pytest
-from tests.support.planted_server import planted_server
+from tests.support.planted_server import RUN_S, planted_server
 from tests.support.web_host import TokenFile
 
 from statcore.model import MetricValue
@@ -43,7 +43,7 @@ def planted() -> Iterator[PlantedSeries]:
     for owner in OWNERS:
         ids = {f"{kind}_id": id_of(kind, owner) for kind in ("kernel", "session", "user", "project")}
         labels = {**ids, "agent_id": f"agent-of-{owner}", CONTAINER_METRIC_LABEL: "mem", "value_type": "current"}
-        yield PlantedSeries(CONTAINER_SERIES, labels, [(float(at), 5.0) for at in range(NOW - 600, NOW + 1, 60)])
+        yield PlantedSeries(CONTAINER_SERIES, labels, [(float(at), 5.0) for at in range(NOW - 600, NOW + RUN_S, 60)])
 
 
 prometheus = planted_server(planted)

@@ -17,6 +17,7 @@ from uuid import UUID
 
 import attrs
 from tests.support.graphql_queries import Values
+from tests.support.planted_server import RUN_S
 from tests.support.web_host import Client, TokenFile, serving
 
 from statcore.model import MetricValue
@@ -130,9 +131,9 @@ def labels_of(kernel: KernelRecord) -> dict[str, str]:
 
 
 def planted(part: Part) -> Iterator[PlantedSeries]:
-    """Yield the series of the kernels of a part, which do not change in the quarter of an hour before and after now."""
+    """Yield the series of the kernels of a part, which do not change from a quarter of an hour before now on."""
     for kernel in part.kernels:
-        samples = [(float(at), float(value_of(kernel))) for at in range(NOW - 900, NOW + 901, 60)]
+        samples = [(float(at), float(value_of(kernel))) for at in range(NOW - 900, NOW + RUN_S, 60)]
         for metric in ("mem", f"metric_of_{_owner(kernel)}"):
             for value_type in ("current", "capacity"):
                 own = {CONTAINER_METRIC_LABEL: metric, "value_type": value_type}
