@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
 from contextvars import Context
 from itertools import chain
 from math import inf
@@ -68,6 +68,12 @@ class Discovery:
     """The primary of each server that was last known as a replica; a map leaves out replicas that are down or empty.
 
     Those that left first come first.
+    """
+    _moved: dict[tuple[Address, Address], float] = attrs.field(factory=dict[tuple[Address, Address], float], init=False)
+    """The moves of slots that maps told a short time ago, and until when they are remembered, on the event loop's clock.
+
+    A later map may tell that the giver had been replaced before the move. Until that map comes, missing keys of the taker
+    are believed.
     """
 
     async def current(self) -> SlotMap:
@@ -142,10 +148,12 @@ class Discovery:
         before, self.map = self.map, found
         if before is not None:
             self._remember(before)
-            for giver, taker in moves(before, found):  # what a giver may lack, the taker may lack as well
+            pairs = moves(before, found)
+            for giver, taker in pairs:  # what a giver may lack, the taker may lack as well
                 self._unsynced[taker] = max(map(self._unsynced_until_s, (giver, taker)))
             until_s = asyncio.get_running_loop().time() + UNSYNCED_S
-            self._unsynced |= dict.fromkeys(fail_overs(before, found, self._followed), until_s)
+            self._unsynced |= dict.fromkeys(fail_overs(before, found, self._followed, self._moved), until_s)
+            self._moved |= dict.fromkeys(pairs, until_s)
         task = asyncio.create_task(self._follow(found))
         self._following.add(task)
         task.add_done_callback(self._following.discard)
@@ -156,6 +164,7 @@ class Discovery:
         self._followed = dict(gone[-_MOST_GONE:]) | before.followed
         now_s = asyncio.get_running_loop().time()
         self._unsynced = {primary: until_s for primary, until_s in self._unsynced.items() if until_s > now_s}
+        self._moved = {pair: until_s for pair, until_s in self._moved.items() if until_s > now_s}
 
     async def _follow(self, found: SlotMap) -> None:
         for call in self.on_change:
@@ -186,23 +195,34 @@ def moves(before: SlotMap, after: SlotMap) -> set[tuple[Address, Address]]:
     return {(giver, taker) for giver, taker in owners if giver != taker}
 
 
-def fail_overs(before: SlotMap, after: SlotMap, followed: Mapping[Address, Address]) -> set[Address]:
+def fail_overs(
+    before: SlotMap,
+    after: SlotMap,
+    followed: Mapping[Address, Address],
+    moved: Collection[tuple[Address, Address]] = (),
+) -> set[Address]:
     """Return the primaries that may lack keys, because replicas have become primaries.
 
     Slots that move between primaries take their keys along, unless a replica took the place of the first meanwhile. A
-    primary whose replica took its place has lost that role; if it is a primary now, it has become one again.
+    map may tell such a move, and further moves, before it tells the fail-over, because nodes learn of them from different
+    nodes. A primary whose replica took its place has lost that role; if it is a primary now, it has become one again.
 
     Args:
         before: the map before.
         after: the map now.
         followed: the primary of each replica, when it was last known to be one.
+        moved: the pairs of `moves` that maps told a short time ago.
     """
     old, new = ({shard.primary for shard in slots.shards} for slots in (before, after))
     replaced = {followed[primary] for primary in new - old if primary in followed} & old
     again = replaced & new
     pairs = moves(before, after)
     replaced |= {giver for giver, taker in pairs if giver not in new and taker in (new - old) | again}
-    return again | {taker for giver, taker in pairs if giver in replaced}
+    pairs |= {*moved}
+    lacking = {*replaced}
+    while takers := {taker for giver, taker in pairs if giver in lacking} - lacking:
+        lacking |= takers
+    return again | (lacking - replaced)
 
 
 async def first_answers(

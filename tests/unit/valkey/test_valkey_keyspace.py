@@ -29,8 +29,9 @@ from statcore_valkey.node import Command, RedisNode
 from statcore_valkey.server import driver_settings, new_pool
 from statcore_valkey.slot_map import SLOTS
 
-FIRST, SECOND, THIRD = (Address("node", port) for port in (1, 2, 3))
+FIRST, SECOND, THIRD, FOURTH = (Address("node", port) for port in (1, 2, 3, 4))
 HALF: Final = SLOTS // 2
+QUARTER: Final = HALF // 2
 ENOUGH_S: Final = 60.0
 SOON_S: Final = 0.3
 KEYS: Final = [f"key-{number}" for number in range(20)]
@@ -310,6 +311,19 @@ async def test_slots_that_move_on_after_a_fail_over_take_missing_keys_along() ->
         ],
         # a server that no map named has taken over, and most slots have moved on already
         [TWO, SlotMap(((0, 9, Shard(THIRD)), (10, SLOTS - 1, Shard(SECOND))))],
+        # the same, and the node that was asked first knew the owner of the slots that have moved on, but not the fail-over
+        [
+            halves(FIRST, SECOND, THIRD),
+            SlotMap(((0, QUARTER - 1, Shard(SECOND)), (QUARTER, HALF - 1, Shard(FIRST)), UPPER)),
+            SlotMap(((0, QUARTER - 1, Shard(SECOND)), (QUARTER, HALF - 1, Shard(THIRD)), UPPER)),
+        ],
+        # the same, and these slots have moved on once more
+        [
+            halves(FIRST, SECOND, THIRD),
+            SlotMap(((0, QUARTER - 1, Shard(SECOND)), (QUARTER, HALF - 1, Shard(FIRST)), UPPER)),
+            SlotMap(((0, QUARTER - 1, Shard(FOURTH)), (QUARTER, HALF - 1, Shard(FIRST)), UPPER)),
+            SlotMap(((0, QUARTER - 1, Shard(FOURTH)), (QUARTER, HALF - 1, Shard(THIRD)), UPPER)),
+        ],
         # the old primary has become a replica of its replica's neighbour, and then its successor
         [halves(FIRST, SECOND, THIRD), halves(THIRD, FIRST)],
     ],
