@@ -50,7 +50,7 @@ ADMIN: Final = User(name="admin", password="admins-word", rules="~* &* +@all")  
 READER: Final = User(
     name="statcore",
     password="readers-word",  # noqa: S106
-    rules="~* resetchannels -@all +@read +@write -@dangerous +@connection +cluster|slots +info",
+    rules="~* resetchannels -@all +@read +@write -@dangerous +@connection +cluster|slots +cluster|info +info",
 )
 WATCHER: Final = User(
     name="watcher",

@@ -25,6 +25,20 @@ _MOST_SEARCHED: Final = 6
 """How many servers are asked for the slot map at once, and how many more while none of them answers."""
 
 
+@attrs.frozen
+class _Told:
+    """What a node of a cluster tells.
+
+    Args:
+        slots: the slot map.
+        is_apart: whether the cluster is down as the node sees it, most often because it is cut off from most primaries;
+            then it does not hear of fail-overs. False if the user may not use `CLUSTER INFO`.
+    """
+
+    slots: SlotMap
+    is_apart: bool
+
+
 @attrs.frozen(kw_only=True, eq=False)
 class Keyspace:
     """The keys of one logical database, on one server or many.
@@ -106,27 +120,30 @@ class Keyspace:
                 be empty. It is closed with the keyspace.
         """
 
-        async def slots_of(node: Node, host: str) -> SlotMap:
+        async def ask(node: Node, host: str) -> _Told:
             async with Deadline(timeout_s, waiting_for="the event loop") as deadline:
-                (answer,) = await node.exchange([("CLUSTER", "SLOTS")], deadline=deadline)
+                answer, state = await node.exchange([("CLUSTER", "SLOTS"), ("CLUSTER", "INFO")], deadline=deadline)
             if isinstance(answer, StatcoreError):
                 raise answer
             slots = SlotMap.parse(answer, host=host)
             if not slots.ranges:  # a node that has left the cluster, or has not joined it, answers sooner than the others
                 raise UnavailableError(f"{node.service} cannot answer now: it knows no owner of any slot")
-            return slots
+            return _Told(slots, is_apart=isinstance(state, bytes) and b"cluster_state:fail" in state)
 
         async def find(known: SlotMap | None) -> SlotMap:
-            """Return the map that most nodes tell; a node that has just joined knows few slots."""
+            """Return the map that most nodes tell, leaving out nodes that are apart, unless only these answer soon.
+
+            A node that has just joined knows few slots.
+            """
             everywhere = sorted({*start, *(known.addresses if known else ())})
             addresses = sample(everywhere, len(everywhere))
             groups = (addresses[at : at + _MOST_SEARCHED] for at in range(0, len(addresses), _MOST_SEARCHED))
-            searches = ([slots_of(keyspace.node(address), address.host) for address in group] for group in groups)
-            first: Sequence[Awaitable[SlotMap]] = next(searches, ())  # none if only the driver knows servers
+            searches = ([ask(keyspace.node(address), address.host) for address in group] for group in groups)
+            first: Sequence[Awaitable[_Told]] = next(searches, ())  # none if only the driver knows servers
             if any_server is not None:
-                first = [*first, slots_of(any_server, "")]
-            maps = await first_answers(first, later=searches)
-            return max(maps, key=lambda slots: (-slots.unowned, maps.count(slots)))
+                first = [*first, ask(any_server, "")]
+            told = await first_answers(first, later=searches)
+            return max(told, key=lambda one: (not one.is_apart, -one.slots.unowned, told.count(one))).slots
 
         keyspace = cls(
             name=any_server.service if any_server is not None else f"the Valkey cluster of {', '.join(map(str, start))}",
@@ -165,7 +182,7 @@ class Keyspace:
         """Do work with keys, on all their nodes concurrently, and return the outcome for each key in order.
 
         Keys that fail are retried until the deadline, on the servers that own them by then. A server whose last exchange
-        failed is not waited for much longer than all others.
+        failed is not waited for much longer than all others; nor is a search for the servers, beyond half a second.
 
         Args:
             keys: the keys; the work knows each by its position.

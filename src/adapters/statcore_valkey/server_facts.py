@@ -95,6 +95,7 @@ def _reads(node: Node) -> Iterator[tuple[str, Command]]:
     if node.is_cluster:
         yield "ASKING (while slots move)", ("ASKING",)
         yield "CLUSTER SLOTS", ("CLUSTER", "SLOTS")
+        yield "CLUSTER INFO (while nodes are cut off)", ("CLUSTER", "INFO")
 
 
 def _writes() -> Iterator[tuple[str, Command]]:

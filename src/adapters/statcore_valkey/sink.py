@@ -37,9 +37,9 @@ _ENTRIES_PER_TURN: Final = 64
 class ValkeyStatisticsSink:
     """A `StatisticsSinkPort` over Valkey or Redis: one round trip per 1,000 entries.
 
-    The user needs `+set` and `+del` on the keys, and `+select`, or `+cluster|slots` and `+asking` on a cluster. Each method
-    retries until its deadline. If a server of several does not confirm its part, the call raises, and the other parts are
-    written. Each method may raise:
+    The user needs `+set` and `+del` on the keys, and `+select`, or `+cluster|slots`, `+cluster|info` and `+asking` on a
+    cluster. Each method retries until its deadline. If a server of several does not confirm its part, the call raises, and
+    the other parts are written. Each method may raise:
 
     - `InputError`: an id or a value cannot be stored.
     - `UnavailableError`, `TimedOutError`: the server cannot be reached, or does not answer before the deadline.

@@ -52,10 +52,11 @@ _NO_EXPIRY: Final = -1
 class ValkeyStatistics:
     """A `StatisticsPort` over Valkey or Redis: one exchange with each server, entries decoded when they are read.
 
-    The user needs `+@read` on the keys, `+select`, and `+ping` for `ping`; on a cluster `+cluster|slots`, `+asking`
-    for slots that move, and `+readonly` to read from replicas. The sentinels' user needs
-    `+sentinel|get-master-addr-by-name` and `+sentinel|master`, and `+sentinel|replicas` to read from replicas. Connections
-    are made on first use, and belong to the event loop of the first call.
+    The user needs `+@read` on the keys, `+select`, and `+ping` for `ping`; on a cluster `+cluster|slots`, `+cluster|info`
+    to leave out nodes that are cut off from the others, `+asking` for slots that move, and `+readonly` to read from
+    replicas. The sentinels' user needs `+sentinel|get-master-addr-by-name` and `+sentinel|master`, and
+    `+sentinel|replicas` to read from replicas. Connections are made on first use, and belong to the event loop of the first
+    call.
 
     Each method retries until its deadline. If a server of several does not answer, only its ids have the problem
     *unavailable*; a server whose last exchange failed is not waited for much longer than the others. A new primary may not

@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 import gc
 from collections import Counter
-from collections.abc import Iterator, Sequence
-from itertools import chain, pairwise, repeat
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import chain, pairwise, permutations, repeat
 from typing import Any, Final
 
 import attrs
@@ -783,13 +783,19 @@ async def test_a_cancelled_search_leaves_no_error_behind() -> None:
     assert [] == seen
 
 
+UP: Final = b"cluster_state:ok\r\ncluster_size:2\r\n"
+APART: Final = b"cluster_state:fail\r\ncluster_size:2\r\n"
+REFUSED: Final = AccessDeniedError("it may not use cluster|info")
+
+
 @attrs.frozen
 class TellsSlots:
-    """A node that tells a slot map after some turns of the event loop, and knows no key."""
+    """A node that tells a slot map and its state after some turns of the event loop, and knows no key."""
 
     address: Address
     slots: list[Any]
     turns: int = 0
+    state: object = UP
     is_cluster: bool = True
 
     @property
@@ -798,14 +804,20 @@ class TellsSlots:
         return str(self.address)
 
     async def exchange(self, commands: Sequence[Command], /, *, deadline: Deadline) -> list[Any]:
-        """Answer CLUSTER SLOTS; any other answer is nil."""
+        """Answer about the cluster; any other answer is nil."""
         del deadline
         for _ in range(self.turns):
             await asyncio.sleep(0)
-        return [self.slots if command == ("CLUSTER", "SLOTS") else None for command in commands]
+        answers: dict[Command, Any] = {("CLUSTER", "SLOTS"): self.slots, ("CLUSTER", "INFO"): self.state}
+        return [answers.get(command) for command in commands]
 
     async def aclose(self) -> None:
         """Do nothing."""
+
+
+def keyspace_of(nodes: Mapping[Address, TellsSlots]) -> Keyspace:
+    """Return a keyspace that asks nodes for the map."""
+    return Keyspace.of_cluster([*nodes], lambda address, _: nodes[address], timeout_s=ENOUGH_S)
 
 
 async def test_a_node_that_has_left_the_cluster_does_not_tell_the_map(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -813,7 +825,7 @@ async def test_a_node_that_has_left_the_cluster_does_not_tell_the_map(monkeypatc
     monkeypatch.setattr(discovery_module, "_SETTLE_S", 0.0)
     whole = [[0, SLOTS - 1, [b"node", 2]]]
     tells = {FIRST: TellsSlots(FIRST, []), SECOND: TellsSlots(SECOND, whole, turns=20)}
-    keyspace = Keyspace.of_cluster([FIRST, SECOND], lambda address, _: tells[address], timeout_s=ENOUGH_S)
+    keyspace = keyspace_of(tells)
     assert SlotMap.of_one(Shard(SECOND)) == await keyspace.discovery.current()
     tells[SECOND] = TellsSlots(SECOND, [])
     keyspace.discovery.on_change.clear()
@@ -821,6 +833,24 @@ async def test_a_node_that_has_left_the_cluster_does_not_tell_the_map(monkeypatc
     assert isinstance(await keyspace.discovery.refresh(), UnavailableError)
     assert SlotMap.of_one(Shard(SECOND)) == await keyspace.discovery.current()
     await keyspace.aclose()
+
+
+@pytest.mark.parametrize(
+    ("owner", "told"),
+    [
+        (THIRD, [(FIRST, APART), (FIRST, APART), (THIRD, UP)]),
+        (FIRST, [(FIRST, APART), (FIRST, APART), (THIRD, APART)]),
+        (THIRD, [(FIRST, REFUSED), (THIRD, REFUSED), (THIRD, REFUSED)]),
+    ],
+)
+async def test_a_node_that_is_apart_tells_the_map_only_if_all_are(owner: Address, told: list[tuple[Address, Any]]) -> None:
+    """Most nodes that are not apart are right about the owner, whichever answer first; who may not ask takes most."""
+    for turns in permutations(range(len(told))):
+        nodes = {
+            Address("node", port): TellsSlots(Address("node", port), [[0, SLOTS - 1, [b"node", of.port]]], turn, state)
+            for port, ((of, state), turn) in enumerate(zip(told, turns, strict=True), 1)
+        }
+        assert SlotMap.of_one(Shard(owner)) == await keyspace_of(nodes).discovery.current()
 
 
 async def test_one_well_node_of_many_tells_the_map() -> None:
