@@ -110,6 +110,16 @@ class Discovery:
         return self._search
 
     @property
+    def pending(self) -> asyncio.Task[StatcoreError | None] | None:
+        """The search that has not ended, or None."""
+        return None if self._search is None or self._search.done() else self._search
+
+    @property
+    def is_searching(self) -> bool:
+        """Whether a search runs, and does not just wait for its turn after another that has found the map."""
+        return self.pending is not None and not self._is_pausing
+
+    @property
     def refusal(self) -> UnavailableError | None:
         """Why the servers refused the last search, which another attempt would not change; None while a search runs."""
         search = self._search

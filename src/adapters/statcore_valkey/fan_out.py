@@ -20,13 +20,15 @@ from statcore_valkey.slot_map import Address, Shard, SlotMap
 
 GRACE_S: Final = 0.08
 """How much longer than all other servers a failing server is waited for at least."""
+_SEARCH_S: Final = 0.5
+"""How much longer than all other servers a search for the owners of keys is waited for at most."""
 _FAILURES: Final = 3
 """How often keys fail until they are waited for no longer than those of a failing server."""
 _FIRST_PAUSE_S: Final = 0.02
 _LONGEST_PAUSE_S: Final = 1.0
 _MAX_DOUBLINGS: Final = 10
 _LOOK_S: Final = 0.05
-"""How often a call that waits looks whether the servers have changed."""
+"""How often a waiting call checks the time, and what other calls have learned of the servers."""
 _SLOW_S: Final = 0.3
 """After how long an exchange is slow, and the search for the servers begins: a stopped server never answers."""
 _MAX_REDIRECTS: Final = 5
@@ -64,6 +66,7 @@ class _Part:
         deadline: the deadline of the call, with what this part waits for.
         address: the server, or None if the keys have no owner, or before it is chosen.
         slots: the map by which the server was chosen.
+        owner: the primary of the keys by that map; a redirect may have named another server.
         is_replica: whether the server is a replica.
         is_ask: whether the server takes over the slot of the keys.
         attempts: how often the keys have failed.
@@ -76,6 +79,7 @@ class _Part:
     deadline: Deadline
     address: Address | None = None
     slots: SlotMap | None = None
+    owner: Address | None = None
     is_replica: bool = False
     is_ask: bool = False
     attempts: int = 0
@@ -130,10 +134,12 @@ class FanOut:
             while self._parts:
                 self._watch()
                 patience_s = self._patience_s()
-                done, _ = await asyncio.wait(self._parts, timeout=max(0, patience_s), return_when=asyncio.FIRST_COMPLETED)
+                search = self.discovery.pending
+                waits = [*self._parts] if search is None else [*self._parts, search]
+                done, _ = await asyncio.wait(waits, timeout=max(0, patience_s), return_when=asyncio.FIRST_COMPLETED)
                 if patience_s <= 0 and not done:
                     break
-                for task in done:
+                for task in [task for task in self._parts if task in done]:
                     await self._take(self._parts.pop(task), task)
                 await self._regroup()
         finally:
@@ -151,7 +157,10 @@ class FanOut:
         return self._outcomes
 
     async def _start(self, part: _Part) -> None:
-        """Group the keys of a part by their owners, and start an exchange with each."""
+        """Group the keys of a part by their owners, and start an exchange with each.
+
+        The attempts of keys whose owner has changed count as one, since the new owner has not failed.
+        """
         slots, keys = await self.discovery.current(), self.keys
         groups: dict[int, tuple[Shard | None, list[int]]] = {}
         if slots.only is not None:
@@ -171,8 +180,10 @@ class FanOut:
                 raise not_text() from None
         for shard, positions in groups.values():
             address, is_replica = (None, False) if shard is None else self._server(shard, part)
+            primary = None if shard is None else shard.primary
+            attempts = part.attempts if part.owner in (None, primary) else min(part.attempts, 1)
             server: dict[str, Any] = {"address": address, "is_replica": is_replica, "slots": slots, "is_ask": False}
-            self._send(attrs.evolve(part, positions=positions, **server))
+            self._send(attrs.evolve(part, positions=positions, owner=primary, attempts=attempts, **server))
 
     def _server(self, shard: Shard, part: _Part) -> tuple[Address, bool]:
         """Return the server of a shard for a part, and whether it is a replica."""
@@ -363,7 +374,10 @@ class FanOut:
         if self._alone_s is None:
             self._alone_s = now_s
         # A server that is not failing any more may need as long as all others.
-        return min(until_end_s, self._alone_s + max(GRACE_S, self._alone_s - self._started_s) - now_s)
+        grace_s = max(GRACE_S, self._alone_s - self._started_s)
+        if self.discovery.is_searching:  # it may find other owners of the keys
+            grace_s = max(grace_s, _SEARCH_S)
+        return min(until_end_s, self._alone_s + grace_s - now_s)
 
     def _age_s(self, part: _Part) -> float:
         return asyncio.get_running_loop().time() - part.started_s

@@ -412,6 +412,56 @@ def test_a_server_that_fails_once_it_is_gone_is_forgotten(monkeypatch: pytest.Mo
     assert [True, False] == run_instantly(gone())
 
 
+@pytest.mark.parametrize(("pause_s", "search_s", "takes_s"), [(0.5, 0.7, 0.7), (0.01, 0.4, 0.4), (0.01, 5.0, 0.5)])
+def test_keys_of_a_failing_server_wait_for_a_search(
+    monkeypatch: pytest.MonkeyPatch, pause_s: float, search_s: float, takes_s: float
+) -> None:
+    """They are read from their new owner as soon as the search ends, however often they have failed, or are given up."""
+    monkeypatch.setattr(fan_out, "_FIRST_PAUSE_S", pause_s)
+    monkeypatch.setattr(fan_out, "_LONGEST_PAUSE_S", 2 * pause_s)
+    monkeypatch.setattr(fan_out, "_LOOK_S", ENOUGH_S)
+    exchange = MemoryNode.exchange
+
+    async def soon(node: MemoryNode, commands: Sequence[Command], /, *, deadline: Deadline) -> list[Any]:
+        await asyncio.sleep(0.001)
+        return await exchange(node, commands, deadline=deadline)
+
+    async def call() -> tuple[list[Any], float]:
+        keyspace = servers.keyspace(TWO)
+        find, start_s = keyspace.discovery.find, seconds()
+
+        async def slowly(known: SlotMap | None) -> SlotMap:
+            assert find is not None
+            await asyncio.sleep(search_s)
+            return await find(known)
+
+        keyspace.discovery.find = slowly
+        return await read(keyspace, KEYS), seconds() - start_s
+
+    monkeypatch.setattr(MemoryNode, "exchange", soon)
+    servers = Servers(owners=halves(THIRD, SECOND), values=VALUES, faults={FIRST: "down"})
+    outcomes, took_s = run_instantly(call())
+    lost = keys_of(TWO, FIRST) if takes_s < search_s else []
+    assert (lost, pytest.approx(takes_s, abs=0.05)) == (
+        [key for key, outcome in zip(KEYS, outcomes, strict=True) if outcome != VALUES[key]],
+        took_s,
+    )
+
+
+def test_a_redirect_to_a_failing_server_is_not_a_new_owner() -> None:
+    """A slot moves to a server that is down; its key is not waited for much longer than all others."""
+    key = keys_of(TWO, FIRST)[0]
+    servers = Servers(owners=TWO, values=VALUES, faults={ELSEWHERE: "down"}, asking=frozenset([key]))
+
+    async def call() -> tuple[list[Any], float]:
+        start_s = seconds()
+        return await read(servers.keyspace(TWO), KEYS), seconds() - start_s
+
+    outcomes, took_s = run_instantly(call())
+    assert [key] == [name for name, outcome in zip(KEYS, outcomes, strict=True) if outcome != VALUES[name]]
+    assert took_s < SOON_S
+
+
 async def test_all_servers_down_is_an_error_of_the_call() -> None:
     """A refused user says more than a server that cannot be reached."""
     servers = Servers(owners=TWO, faults={FIRST: "down", SECOND: "denied"})
