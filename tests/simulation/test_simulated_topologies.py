@@ -11,7 +11,7 @@ import pytest
 from tests.simulation.cluster_scenario import ClusterScenario, run_cluster
 from tests.simulation.planting import Plant, is_found
 from tests.simulation.seeds import RecordProperty, check_answers, for_seeds
-from tests.simulation.sentinel_scenario import run_sentinels
+from tests.simulation.sentinel_scenario import SentinelScenario, run_sentinels
 from tests.simulation.topology_planting import CLUSTER_PLANTS, SENTINEL_PLANTS
 from tests.simulation.topology_scenario import KEYS
 from tests.simulation.traces import traced
@@ -75,6 +75,25 @@ def test_no_answer_is_due_while_a_slot_moves_to_a_replica() -> None:
             assert ([replica], True) == ([*run.holders(key)], run.is_well(key))
         finally:
             run.cluster.stop()
+
+    simulate(scenario, seed=1)
+
+
+def test_a_value_that_only_a_former_primary_has_was_written() -> None:
+    """A write arrives at a server that no client believes to be a primary any more; replicas may show its value later."""
+
+    async def scenario(simulation: Simulation) -> None:
+        run = SentinelScenario(simulation, [])
+        run.topology.start()
+        try:
+            run.changed(None)
+            key, (former, *_) = KEYS[0], run.sentinels.servers
+            former.hang()
+            run.write(former, key)
+            assert [] == [*run.holders(key.encode())]
+            assert ["1"] == [held.entry["value"]["current"] for held in run.ledger.written[key]]
+        finally:
+            run.topology.stop()
 
     simulate(scenario, seed=1)
 

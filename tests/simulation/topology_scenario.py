@@ -76,10 +76,12 @@ class Ledger:
     written: dict[str, set[Held]] = attrs.field(factory=dict[str, set[Held]], init=False)
     _moments: dict[str, list[_Moment]] = attrs.field(factory=dict[str, "list[_Moment]"], init=False)
 
-    def note(self, key: str, answers: Iterable[Held | None], *, is_well: bool, now_s: float) -> None:
-        """Note what may be answered from now on; `is_well` says that it has to be."""
+    def note(
+        self, key: str, answers: Iterable[Held | None], elsewhere: Iterable[Held | None], *, is_well: bool, now_s: float
+    ) -> None:
+        """Note what may be answered from now on, and what other servers hold; `is_well` says that it has to be answered."""
         moment = _Moment(now_s, frozenset(answers), is_well)
-        self.written.setdefault(key, set()).update(held for held in moment.answers if held is not None)
+        self.written.setdefault(key, set()).update(held for held in moment.answers.union(elsewhere) if held is not None)
         moments = self._moments.setdefault(key, [])
         if not moments or (moments[-1].answers, moments[-1].is_well) != (moment.answers, moment.is_well):
             moments.append(moment)
@@ -275,12 +277,11 @@ class TopologyScenario(ABC):
         """Note what may be answered about a key, or about all."""
         for name in KEYS if key is None else [key.decode()]:
             encoded = name.encode()
-            answers: list[Held | None] = []
-            for server in self.holders(encoded):
-                value = server.databases[0].get(encoded)
-                content = None if value is None else value.content
-                answers.append(Held(content, value.expires_s) if value and isinstance(content, bytes) else None)
-            self.ledger.note(name, answers, is_well=self.is_well(encoded), now_s=self.now_s())
+            answers = [_held(server, encoded) for server in self.holders(encoded)]
+            # A server that no client believes to be a primary may get a write that was long on its way.
+            servers = [] if key is None else [server for server in self.servers() if isinstance(server, ReplicatedValkey)]
+            elsewhere = [_held(server, encoded) for server in servers]
+            self.ledger.note(name, answers, elsewhere, is_well=self.is_well(encoded), now_s=self.now_s())
 
     def note_new_primary(
         self,
@@ -553,6 +554,11 @@ def chosen(harms: Sequence[Harm], names: Sequence[str] | None, random: Random) -
         return [harm for harm in harms if harm.name in names]
     share = random.choice([0.2, 0.5, 1.0])
     return [harm for harm in harms if random.random() < share]
+
+
+def _held(server: ReplicatedValkey, key: bytes) -> Held | None:
+    value = server.databases[0].get(key)
+    return Held(value.content, value.expires_s) if value is not None and isinstance(value.content, bytes) else None
 
 
 async def _coroutine(call: Awaitable[None]) -> None:
